@@ -1,0 +1,180 @@
+"""Reads a site file and the profiles it uses into one frozen Site, or says everything that is wrong at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from parkgate.config.document import Place, Report, read_toml
+from parkgate.config.explain import parse, unknown_key
+from parkgate.config.language import say
+from parkgate.config.problem import Problem, Problems
+from parkgate.config.resolve import INSTALLED_PROFILES, Entry, Profiles, resolve
+from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Uplink
+from parkgate.config.site_checks import (
+    Finding,
+    entry_findings,
+    gateway_findings,
+    instrument_findings,
+    line_findings,
+    name_findings,
+    unit_findings,
+    uplink_findings,
+)
+
+_SECTIONS = ("gateway", "uplink", "outbox", "line", "instrument")
+
+Thing = TypeVar("Thing", Uplink, Line, Entry)
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A site that can be used, and what in its files may be a mistake nonetheless."""
+
+    site: Site
+    warnings: tuple[Problem, ...] = ()
+
+
+def load_site(path: Path) -> Site:
+    """Read a site file and its profiles.
+
+    Raises:
+        Problems: everything that is wrong with them, each with file, line, name and what to write instead.
+
+    """
+    return read_site(path).site
+
+
+def read_site(path: Path, *, installed: Path = INSTALLED_PROFILES) -> Loaded:
+    """Read a site file and its profiles, warnings included; `installed` is the folder of this gateway's own profiles.
+
+    Files that it names (certificates, passwords) need not exist; their paths are made absolute from the site file's
+    folder, as is `data`.
+
+    Raises:
+        Problems: everything that is wrong with them, each with file, line, name and what to write instead.
+
+    """
+    report = Report()
+    document = read_toml(path, report)
+    site = _site(Place(document, report), Profiles(path.parent, installed)) if document else None
+    if site is None or report.problems:
+        raise Problems(_sorted(report.problems, path))
+    return Loaded(site, tuple(_sorted(report.warnings, path)))
+
+
+def _sorted(problems: Iterable[Problem], site: Path) -> list[Problem]:
+    """Put the site file's own first, and each file's in the order of its lines."""
+    return sorted(problems, key=lambda each: (each.file != site, each.file, each.line or 0))
+
+
+def _site(place: Place, profiles: Profiles) -> Site | None:
+    table, file = place.document.table, place.document.file
+    for key in table:
+        if key not in _SECTIONS:
+            place.at(key).problem(unknown_key(key, _SECTIONS))
+    gateway = _gateway(place)
+    outbox = parse(Outbox, table.get("outbox", {}), place.at("outbox"))
+    uplinks = _things(Uplink, place.at("uplink"))
+    lines = _things(Line, place.at("line"))
+    entries = _things(Entry, place.at("instrument"))
+    for index, uplink in uplinks.items():
+        _report(place.at("uplink", index), uplink_findings(uplink))
+    for index, line in lines.items():
+        _report(place.at("line", index), line_findings(line))
+    instruments = _instruments(place, entries, lines.values(), profiles)
+    if place.report.problems or gateway is None or outbox is None:
+        return None
+    _warn(place, instruments, lines, uplinks)
+    folder = file.parent.absolute()
+    return Site(
+        path=file,
+        gateway=gateway,
+        uplinks=tuple(_absolute(each, folder) for each in uplinks.values()),
+        outbox=outbox,
+        lines=tuple(lines.values()),
+        instruments=tuple(instruments.values()),
+    )
+
+
+def _gateway(place: Place) -> Gateway | None:
+    if "gateway" not in place.document.table:
+        place.problem(say("the table [gateway] is missing; it needs site, id and data"))
+        return None
+    here = place.at("gateway")
+    gateway = parse(Gateway, place.document.table["gateway"], here)
+    if gateway is None:
+        return None
+    gateway = gateway.model_copy(update={"data": place.document.file.parent.absolute() / gateway.data})
+    _report(here, gateway_findings(gateway))
+    return gateway
+
+
+def _entries(place: Place) -> list[object]:
+    """Give the entries of the array of tables at a place; none after reporting that it is something else."""
+    entries = place.document.table.get(str(place.keys[-1]), [])
+    if isinstance(entries, list):
+        return entries
+    place.problem(say("must be written with two brackets: [[{key}]]", key=place.keys[-1]))
+    return []
+
+
+def _things(model: type[Thing], place: Place) -> dict[int, Thing]:
+    """Read the array of tables at a place, by index; what has problems is left out after reporting them."""
+    entries = _entries(place)
+    for index, text in name_findings([_name(each) for each in entries]):
+        place.at(index, "name").problem(text)
+    read = {index: parse(model, each, place.at(index)) for index, each in enumerate(entries)}
+    return {index: each for index, each in read.items() if each is not None}
+
+
+def _name(entry: object) -> str | None:
+    """Give the name of an entry, also of one that something is wrong with."""
+    name = entry.get("name") if isinstance(entry, Mapping) else None
+    return name if isinstance(name, str) else None
+
+
+def _instruments(
+    place: Place, entries: Mapping[int, Entry], lines: Iterable[Line], profiles: Profiles
+) -> dict[int, Instrument]:
+    by_name = {line.name: line for line in reversed(list(lines))}
+    written = place.document.table.get("line")
+    known = [name for each in written if (name := _name(each))] if isinstance(written, list) else []
+    instruments: dict[int, Instrument] = {}
+    for index, entry in entries.items():
+        here = place.at("instrument", index)
+        _report(here, entry_findings(entry, known))
+        if (instrument := resolve(entry, profiles, here)) is not None:
+            instruments[index] = instrument
+            if (line := by_name.get(entry.line)) is not None:
+                _report(here, instrument_findings(instrument, line))
+    return instruments
+
+
+def _warn(
+    place: Place, instruments: Mapping[int, Instrument], lines: Mapping[int, Line], uplinks: Mapping[int, Uplink]
+) -> None:
+    for index, text in unit_findings(instruments):
+        place.at("instrument", index, "unit").warning(text)
+    used = {each.line for each in instruments.values()}
+    for index, line in lines.items():
+        if line.name not in used:
+            place.at("line", index).warning(say("no instrument is on this line"))
+    if not uplinks:
+        place.warning(say("there is no [[uplink]]: values are kept here and sent nowhere"))
+
+
+def _report(place: Place, findings: Iterable[Finding]) -> None:
+    for key, text in findings:
+        place.at(key).problem(text)
+
+
+def _absolute(uplink: Uplink, folder: Path) -> Uplink:
+    """Make the paths of an uplink absolute, seen from the site file's folder."""
+    paths = {key: folder / path for key in ("ca", "cert", "key") if (path := getattr(uplink, key)) is not None}
+    if uplink.password is not None and uplink.password.file is not None:
+        password = uplink.password.model_copy(update={"file": folder / uplink.password.file})
+        return uplink.model_copy(update={**paths, "password": password})
+    return uplink.model_copy(update=paths)

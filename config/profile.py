@@ -1,0 +1,87 @@
+"""An instrument model as data: its points, its states, and how its registers or nodes are read."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import BeforeValidator, Field, StringConstraints
+
+from parkgate.config.flag import Flag
+from parkgate.config.model import Model
+
+Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
+Protocol = Literal["modbus", "opcua"]
+
+TYPES = (
+    "bool", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float32", "float64", "double", "bcd16", "bcd32",
+)  # fmt: skip
+STRING_TYPE = re.compile(r"string(?::([1-9][0-9]{0,2}))?")
+
+Whole = Annotated[int, Field(strict=True)]
+Real = Annotated[float, Field(strict=True)]
+Bit = Annotated[Whole, Field(ge=0, le=63)]
+PointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
+
+
+def _listed(value: object) -> object:
+    """Let `equals = 1` stand for `equals = [1]`, and `true` for 1."""
+    listed = (value,) if isinstance(value, int | float | str) else value
+    if isinstance(listed, list | tuple):
+        return tuple(int(each) if isinstance(each, bool) else each for each in listed)
+    return listed
+
+
+class Point(Model):
+    """One measured quantity of an instrument.
+
+    `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
+    `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
+    `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit.
+    """
+
+    name: PointName
+    at: str
+    type: str
+    title: str = ""
+    unit: str = ""
+    factor: str | None = None
+    range: tuple[Real, Real] | None = None
+    digits: Annotated[Whole, Field(ge=0, le=12)] | None = None
+    scale: Real = 1.0
+    offset: Real = 0.0
+    order: Order | None = None
+    invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
+    as_: Literal["number", "string"] = Field(default="number", alias="as")
+    enabled: Annotated[bool, Field(strict=True)] = True
+
+
+class State(Model):
+    """A register or node of the instrument that says its values may not be used: state -> flag.
+
+    Where the reading (or the bit field `bits`, lowest and highest bit) equals one of `equals`, the points named, or
+    all of them if none is named, carry `flag`. It is read in the same cycle as the values it judges.
+    """
+
+    at: str
+    equals: Annotated[tuple[Whole, ...], BeforeValidator(_listed), Field(min_length=1)]
+    flag: Flag
+    type: str | None = None
+    bits: tuple[Bit, Bit] | None = None
+    points: tuple[PointName, ...] = ()
+
+
+class Profile(Model):
+    """An instrument model: one TOML file, readable beside the vendor's manual."""
+
+    name: str
+    title: str = ""
+    manual: str = ""
+    protocol: Protocol
+    order: Order = "ABCD"
+    base: Literal[0, 1] = 0
+    max_gap: Annotated[Whole, Field(ge=0, le=124)] = 16
+    labels: Mapping[str, str] = Field(default_factory=dict)
+    points: tuple[Point, ...] = Field(min_length=1)
+    states: tuple[State, ...] = Field(default=(), alias="state")

@@ -1,0 +1,110 @@
+"""A profile's file made a Profile: its header, its points (in the file or in a table beside it) and its states."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import get_args
+
+from parkgate.config.document import Document, Place, Report, read_toml
+from parkgate.config.explain import known_keys, parse, table_wanted, unknown_key
+from parkgate.config.language import say
+from parkgate.config.point_checks import point_findings, state_findings
+from parkgate.config.points_csv import PointSource, read_points
+from parkgate.config.profile import Point, Profile, Protocol, State
+
+
+def read_profile(file: Path, report: Report) -> Profile | None:
+    """Read a profile; its name is the file's. None after reporting everything that is wrong with it.
+
+    Disabled points stay in it, since a site may enable them.
+    """
+    document = read_toml(file, report)
+    if document is None:
+        return None
+    before = len(report.problems)
+    place = Place(document, report)
+    protocol = next((each for each in get_args(Protocol) if each == document.table.get("protocol")), None)
+    base = 1 if document.table.get("base") == 1 else 0
+    points = _points(place, protocol, base)
+    states = tuple(_states(place, protocol, base, _point_names(document, points)))
+    _check_header(place)
+    if len(report.problems) > before:
+        return None
+    table = {**document.table, "name": file.stem, "points": points, "state": states}
+    return parse(Profile, table, place)
+
+
+def _check_header(place: Place) -> None:
+    """Report on the header alone, whatever its points are like."""
+    header = {key: value for key, value in place.document.table.items() if key not in {"points", "state"}}
+    if "name" in header:
+        place.at("name").problem(unknown_key("name", [key for key in known_keys(Profile) if key != "name"]))
+    placeholder = Point(name="placeholder", at="input 0", type="bool")
+    parse(Profile, {**header, "name": place.document.file.stem, "points": (placeholder,)}, place)
+
+
+def _points(place: Place, protocol: Protocol | None, base: int) -> tuple[Point, ...]:
+    points: dict[str, Point] = {}
+    before = len(place.report.problems)
+    for source in _point_sources(place):
+        here = Place(source.document, place.report, ("points", source.name))
+        if (point := read_point(source.table, source.name, here)) is None:
+            continue
+        if protocol is not None:
+            check_point(point, protocol, base, here)
+        earlier = points.get(point.name)
+        if earlier is not None and earlier.enabled and point.enabled:
+            here.problem(say("a point of this name stands there already; rename one or set enabled = false"))
+        elif earlier is None or point.enabled:
+            points[point.name] = point
+    if not points and len(place.report.problems) == before:
+        place.at("points").problem(say('needs its points: a table [points], or points = "points.csv"'))
+    return tuple(points.values())
+
+
+def _point_names(document: Document, points: Iterable[Point]) -> list[str]:
+    """Give the names a state may use: also those of points that something is wrong with."""
+    table = document.table.get("points")
+    return list(table) if isinstance(table, Mapping) else [each.name for each in points]
+
+
+def _point_sources(place: Place) -> Iterable[PointSource]:
+    table = place.document.table.get("points")
+    if isinstance(table, str):
+        return read_points(place.document.file.parent / table, place.report)
+    if isinstance(table, Mapping):
+        return [PointSource(name, entry, place.document) for name, entry in table.items()]
+    return ()
+
+
+def read_point(table: object, name: str, place: Place) -> Point | None:
+    """Make a point of its table; what is wrong with its types is reported."""
+    if not isinstance(table, Mapping):
+        place.problem(table_wanted())
+        return None
+    if "name" in table:
+        place.at("name").problem(unknown_key("name", [key for key in known_keys(Point) if key != "name"]))
+        return None
+    return parse(Point, {**table, "name": name}, place)
+
+
+def check_point(point: Point, protocol: Protocol, base: int, place: Place) -> None:
+    """Report what is wrong with a point beyond its types."""
+    for attribute, text in point_findings(point, protocol, base):
+        place.at(attribute).problem(text)
+
+
+def _states(place: Place, protocol: Protocol | None, base: int, points: list[str]) -> Iterator[State]:
+    entries = place.document.table.get("state", [])
+    if not isinstance(entries, list):
+        place.at("state").problem(say("must be written with two brackets: [[{key}]]", key="state"))
+        return
+    for number, entry in enumerate(entries):
+        here = place.at("state", number)
+        state = parse(State, entry, here)
+        if state is None or protocol is None:
+            continue
+        for attribute, text in state_findings(state, protocol, base, points):
+            here.at(attribute).problem(text)
+        yield state

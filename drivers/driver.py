@@ -1,0 +1,34 @@
+"""The one shape every driver has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Protocol, Self
+
+from parkgate.config.site import Instrument
+from parkgate.drivers.snapshot import Snapshot
+
+Now = Callable[[], int]
+"""The wall clock: milliseconds UTC."""
+
+
+class Driver(Protocol):
+    """One line. Entering connects, leaving closes; in between it answers one `read` at a time.
+
+    Raises:
+        Unreachable: the line cannot be opened, or went down; the driver must be left.
+        Silent: the instrument did not answer in time.
+        Garbled: the instrument's answer did not fit the question.
+
+    """
+
+    async def __aenter__(self) -> Self: ...
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    async def read(self, instrument: Instrument) -> Sequence[Snapshot]:
+        """Ask one instrument and give what it said: one snapshot for a poll."""
+        ...

@@ -1,0 +1,1 @@
+"""Modbus: `plan` (what to ask), `codec` (what it means), `driver` (the I/O)."""

@@ -1,0 +1,272 @@
+"""The agent: joins the rooms, runs their loops, and stops them in order. The only file that knows the others."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import signal
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from parkgate.config.language import say
+from parkgate.config.site import Instrument, Site, Uplink
+from parkgate.drivers.catalog import open_driver
+from parkgate.gateway import status
+from parkgate.gateway.backoff import next_delay
+from parkgate.gateway.clock import Clock, SystemClock
+from parkgate.gateway.collecting.collector import Collector, Open, Station
+from parkgate.gateway.control.server import ControlServer
+from parkgate.gateway.forwarding.forwarder import Forwarder
+from parkgate.gateway.forwarding.session import Trade
+from parkgate.gateway.messages import encode
+from parkgate.gateway.messages.topics import Topics
+from parkgate.gateway.notify import notify, watchdog_seconds
+from parkgate.gateway.processing.validity import Judge
+from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.keeper import Keeper
+from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.reader import Reader
+
+SHORTEST_COMMIT, LONGEST_COMMIT = 0.2, 5.0
+"""Seconds between two commits that `commit = "auto"` stays within."""
+DRAIN = 6.0
+"""Seconds that a clean stop waits for the broker; systemd is told to wait 10."""
+_log = logging.getLogger("parkgate.agent")
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What the agent does not make itself: time, chance, and how a line is opened. Tests hand in their own."""
+
+    clock: Clock
+    rng: random.Random
+    open_driver: Open = open_driver
+
+
+def real_world() -> World:
+    """Give the machine's clock, its randomness and the real drivers."""
+    return World(clock=SystemClock(), rng=random.SystemRandom())
+
+
+def commit_window(site: Site) -> float:
+    """Give the longest a snapshot waits for its commit, seconds: `auto` is the shortest period of the site."""
+    if site.outbox.commit != "auto":
+        return site.outbox.commit / 1000
+    shortest = min(each.every for each in site.instruments) / 1000
+    return min(max(shortest, SHORTEST_COMMIT), LONGEST_COMMIT)
+
+
+class Agent:
+    """One running gateway."""
+
+    def __init__(self, site: Site, world: World) -> None:
+        self.site = site
+        self.collectors: list[Collector] = []
+        self.forwarders: list[Forwarder] = []
+        self._world = world
+        self._began = world.clock.now()
+        self._source = status.source(site)
+        self._version = status.version()
+        self._metas: dict[str, tuple[str, bytes]] = {}
+        self._stop = asyncio.Event()
+        self._quarantined: dict[str, int] = {}
+
+    async def run(self) -> Mapping[str, object]:
+        """Run until told to stop; give the account.
+
+        Raises:
+            OutboxFault: the outbox cannot be used; nothing was collected, or the disk failed meanwhile.
+
+        """
+        clock = self._world.clock
+        self.outbox = Outbox.open(self.site.gateway.data, clock, commit_window(self.site), self._world.rng)
+        await self._build()
+        tasks = self._start()
+        notify("READY=1")
+        _log.info(say("collecting from {count} instruments", count=len(self.site.instruments)))
+        stopping = asyncio.create_task(self._stop.wait(), name="stop")
+        try:
+            done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                task.result()  # a loop that ended by itself did so for a reason that ends the agent
+            notify("STOPPING=1")
+            return await self._end(tasks)
+        finally:
+            await _cancelled((stopping, *tasks))
+            await self.outbox.close()
+
+    def stop(self) -> None:
+        """Ask the agent to flush and leave."""
+        self._stop.set()
+
+    async def _build(self) -> None:
+        metas = {each.name: encode.meta(f"{self._source}/{each.name}", each) for each in self.site.instruments}
+        self._metas = metas
+        described = [(name, rev, body) for name, (rev, body) in metas.items()]
+        await self.outbox.ask(lambda database: database.descriptions.keep(described, self.outbox.newest))
+        readers: list[Reader] = []
+        self.forwarders = [self._forwarder(uplink, readers) for uplink in self.site.uplinks]
+        self._keeper = Keeper(self.outbox, self.site.outbox, readers, self._world.clock, self.tell)
+        self.collectors = [
+            Collector(
+                line, [self._station(each) for each in self.site.on(line)], outbox=self.outbox, clock=self._world.clock,
+                rng=self._world.rng, open_driver=self._world.open_driver, tell=self.tell, changed=self._refresh,
+            )
+            for line in self.site.lines if self.site.on(line)
+        ]  # fmt: skip
+        self._quarantined = await self.outbox.ask(Database.quarantined)
+
+    def _station(self, instrument: Instrument) -> Station:
+        rev, _ = self._metas[instrument.name]
+        encoder = encode.SnapshotEncoder(f"{self._source}/{instrument.name}", self.outbox.epoch, rev, instrument)
+        return Station(instrument, self.outbox.series("data", instrument.name), Judge.of(instrument), encoder)
+
+    def _forwarder(self, uplink: Uplink, readers: list[Reader]) -> Forwarder:
+        gateway, outbox = self.site.gateway, self.outbox
+        trade = Trade(
+            uplink, Topics.of(uplink.prefix, gateway.site, gateway.id), outbox,
+            Reader(outbox, outbox.uplink(uplink.name), readers), self, self._world.clock, self.tell,
+        )  # fmt: skip
+        return Forwarder(trade, f"{gateway.site}-{gateway.id}", self._world.rng)
+
+    def _start(self) -> list[asyncio.Task[None]]:
+        self.tell("started", "", version=self._version, instruments=len(self.site.instruments))
+        server = ControlServer(self.site.gateway.data, {"status": self._answer_status, "account": self._answer_account})
+        loops = [(f"line {each.line.name}", each.run) for each in self.collectors]
+        loops.append(("keeper", self._keeper.run))
+        loops += [(f"uplink {each.uplink.name}", each.run) for each in self.forwarders]
+        tasks = [asyncio.create_task(self.outbox.run(), name="outbox")]
+        tasks += [asyncio.create_task(self._supervised(name, run), name=name) for name, run in loops]
+        tasks.append(asyncio.create_task(self._supervised("control", server.run), name="control"))
+        if seconds := watchdog_seconds():
+            tasks.append(asyncio.create_task(self._feed_watchdog(seconds), name="watchdog"))
+        return tasks
+
+    async def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a loop again, with back-off and an event, whenever a fault of ours ends it; the others go on."""
+        attempt = 0
+        while True:
+            try:
+                await run()
+            except OutboxFault:
+                raise
+            except Exception as error:  # noqa: BLE001  # the one task boundary: the other loops go on
+                _log.exception(say("the loop of {name} failed and is started again", name=name))
+                self.tell("loop-failed", name, reason=f"{type(error).__name__}: {error}")
+                await self._world.clock.sleep(next_delay(attempt, self._world.rng, floor=0.5))
+                attempt += 1
+
+    async def _feed_watchdog(self, seconds: float) -> None:
+        """Tell systemd that the loop turns and the outbox's thread answers."""
+        while True:
+            await self.outbox.ask(Database.size)
+            notify("WATCHDOG=1")
+            await self._world.clock.sleep(seconds)
+
+    async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> Mapping[str, object]:
+        """Stop in order: the lines, a last commit, the uplinks after they drained, what they have had."""
+        await _cancelled([task for task in tasks if task.get_name().startswith("line ")])
+        self.tell("stopped", "")
+        await self.outbox.commit()
+        await asyncio.gather(*(each.drain(DRAIN) for each in self.forwarders))
+        await self.outbox.commit()
+        self._quarantined = await self.outbox.ask(Database.quarantined)
+        return status.account(self.outbox, self.collectors, self._uplinks())
+
+    def tell(self, name: str, subject: str, **detail: object) -> None:
+        """Store an event: what happened to which line, instrument or uplink, and its details."""
+        now = self._world.clock.now()
+        self.outbox.store(
+            self.outbox.series("event", ""), now,
+            encode.event(self._source, self.outbox.epoch, now, name, subject, detail),
+        )  # fmt: skip
+
+    def status(self, state: str, reader: Reader, backlog_since: int | None, reason: str | None = None) -> bytes:
+        """Give the status payload of the uplink that `reader` reads for."""
+        fields: dict[str, object] = {
+            "state": state,
+            "source": self._source,
+            "epoch": self.outbox.epoch,
+            "connection": reader.state.connections,
+            "since": self._world.clock.now(),
+            "version": self._version,
+        }
+        if reason:
+            fields["reason"] = reason
+        if state == "online":
+            backlog = {"records": reader.waiting, "oldest": backlog_since}
+            fields["backlog"] = {key: value for key, value in backlog.items() if value is not None}
+            fields["silent"] = status.silent(self.collectors)
+        return encode.status(fields)
+
+    async def metas(self) -> Sequence[tuple[str, str, bytes]]:
+        """Give the descriptions a connection begins with: all that a waiting row may refer to, today's last."""
+        today = {(name, rev) for name, (rev, _) in self._metas.items()}
+        past = [
+            each
+            for each in await self.outbox.ask(lambda database: database.descriptions.all())
+            if each[:2] not in today
+        ]
+        return [*past, *((name, rev, body) for name, (rev, body) in self._metas.items())]
+
+    async def left(self, uplink: str) -> dict[str, list[str]]:
+        """Give the instruments that left the site, with their revs, that this uplink still holds retained."""
+        cleared = await self.outbox.ask(lambda database: database.descriptions.cleared(uplink))
+        left: dict[str, list[str]] = {}
+        for name, rev, _ in await self.outbox.ask(lambda database: database.descriptions.all()):
+            if name not in self._metas and name not in cleared:
+                left.setdefault(name, []).append(rev)
+        return left
+
+    def _refresh(self) -> None:
+        for forwarder in self.forwarders:
+            forwarder.refresh()
+
+    def _uplinks(self) -> list[dict[str, object]]:
+        return [status.uplink(each, self._quarantined.get(each.uplink.name, 0)) for each in self.forwarders]
+
+    async def _answer_account(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """Answer the verb `account`: the counters alone; `request` says nothing more."""
+        del request
+        self._quarantined = await self.outbox.ask(Database.quarantined)
+        return status.account(self.outbox, self.collectors, self._uplinks())
+
+    async def _answer_status(self, request: Mapping[str, object]) -> Mapping[str, object]:
+        """Answer the verb `status`; `request` says nothing more."""
+        del request
+        self._quarantined = await self.outbox.ask(Database.quarantined)
+        data = str(self.site.gateway.data)
+        return {
+            "source": self._source,
+            "title": self.site.gateway.title,
+            "version": self._version,
+            "now": self._world.clock.now(),
+            "since": self._began,
+            "outbox": status.outbox(self.outbox, data, await self.outbox.ask(Database.size)),
+            "lines": [status.line(each) for each in self.collectors],
+            "instruments": [
+                status.instrument(station, each.schedule.missed[name])
+                for each in self.collectors for name, station in each.state.stations.items()
+            ],
+            "uplinks": self._uplinks(),
+        }  # fmt: skip
+
+
+async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    """Cancel tasks until they have ended: before Python 3.12 `wait_for`, which pymodbus uses, may swallow a cancel."""
+    waiting = set(tasks)
+    while waiting:
+        for task in waiting:
+            task.cancel()
+        _, waiting = await asyncio.wait(waiting, timeout=0.2)
+
+
+async def run(site: Site) -> Mapping[str, object]:
+    """Run a site until SIGTERM or SIGINT; give the account."""
+    agent = Agent(site, real_world())
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, agent.stop)
+    return await agent.run()

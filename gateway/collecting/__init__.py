@@ -1,0 +1,1 @@
+"""Asking instruments in time: a pure schedule and a thin loop a line."""

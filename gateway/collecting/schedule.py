@@ -1,0 +1,58 @@
+"""When each instrument of a line is read, pure: at once, then at wall-clock multiples of its period.
+
+The instruments of a line that share a period are spread evenly within it, since a line answers one question at a time.
+Turns are kept by the monotonic clock, so a stepped wall clock moves the multiples but never stops or bunches the
+reading; turns that could not be kept are counted, not made up for.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections import Counter
+from collections.abc import Sequence
+
+from parkgate.config.site import Instrument
+
+_EARLY = 0.1
+"""Part of a period that a turn may be early and still be that turn: clocks do not agree to the millisecond."""
+_EARLY_MS = 50
+
+
+class Schedule:
+    """The turns of one line. Times are milliseconds: `mono` of the monotonic clock, `wall` UTC."""
+
+    def __init__(self, instruments: Sequence[Instrument], mono: float) -> None:
+        sharing = Counter(each.every for each in instruments)
+        seen: Counter[int] = Counter()
+        self.missed: dict[str, int] = {each.name: 0 for each in instruments}
+        self._instruments = tuple(instruments)
+        self._offsets: list[float] = []
+        for each in instruments:
+            self._offsets.append(seen[each.every] * each.every / sharing[each.every])
+            seen[each.every] += 1
+        self._turns: list[tuple[float, int]] = [(mono, place) for place in range(len(self._instruments))]
+        self._first = set(range(len(self._instruments)))
+
+    def next(self) -> float:
+        """Give when the next turn is due (ms, monotonic)."""
+        return self._turns[0][0]
+
+    def take(self, mono: float, wall: float) -> Instrument | None:
+        """Take the instrument whose turn it is now, the longest overdue first; None if none is due.
+
+        Its next turn is set; turns that have passed meanwhile are counted in `missed`.
+        """
+        due, place = self._turns[0]
+        if mono < due:
+            return None
+        instrument = self._instruments[place]
+        every = instrument.every
+        early = min(_EARLY * every, _EARLY_MS)
+        if place in self._first:
+            self._first.discard(place)
+        else:
+            self.missed[instrument.name] += int((mono - due + early) // every)
+        phase = (wall - self._offsets[place] + early) % every
+        wait = every - phase + early
+        heapq.heapreplace(self._turns, (mono + wait, place))
+        return instrument

@@ -1,0 +1,105 @@
+"""What the gateway itself must give: a clock, a data folder that can be written, and disk for an outage."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import tempfile
+import zlib
+from datetime import UTC, datetime
+from pathlib import Path
+
+from parkgate.config.language import say
+from parkgate.config.site import Site
+from parkgate.gateway.commands.finding import Finding, Result
+from parkgate.gateway.commands.sizes import usual_snapshots
+from parkgate.gateway.status import source
+from parkgate.gateway.storing.database import LEVEL
+
+_EARLIEST, _LATEST = 2025, 2100
+"""Years between which a clock may be right: a gateway without a battery wakes up in 1970, or when it was built."""
+_TIME_ERROR = 5
+_TIMEX_BYTES = 512
+_DAY = 86_400_000
+_FEW_DAYS = 3.0
+_SAMPLE = 20
+_ROW = 40
+"""Bytes that a row of the outbox takes beside its packed payload: measured with real files."""
+_MIB = 1024 * 1024
+
+
+def synchronised() -> bool | None:
+    """Tell whether the kernel takes the clock for synchronised; None where it does not say.
+
+    adjtimex(2) with `modes` 0 only reads; TIME_ERROR means that nobody disciplines the clock. Whoever does it (chrony,
+    ntpd, systemd-timesyncd) tells the kernel, so that no other program needs to be asked.
+    """
+    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
+    return None if state < 0 else state != _TIME_ERROR
+
+
+def clock(now: int, in_step: bool | None) -> Finding:  # noqa: FBT001  # what `synchronised` says
+    """Judge the clock: `now` is what it shows, milliseconds UTC."""
+    shown = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+    advice = say("Let the gateway ask a time server: install chrony, or give systemd-timesyncd an NTP= it can reach.")
+    if not _EARLIEST <= int(shown[:4]) < _LATEST:
+        found = say("it shows {time}: every value would be stored under a wrong time", time=shown)
+        return Finding("clock", "", Result.PROBLEM, found, advice)
+    if in_step is None:
+        found = say("it shows {time}; whether it is synchronised cannot be told", time=shown)
+        return Finding("clock", "", Result.WARNING, found, say("Compare it with a clock you trust."))
+    if not in_step:
+        return Finding("clock", "", Result.WARNING, say("it shows {time}, not synchronised", time=shown), advice)
+    return Finding("clock", "", Result.OK, say("it shows {time}, synchronised", time=shown))
+
+
+def data_folder(folder: Path) -> Finding:
+    """Tell whether the data folder can be written; a folder that is not there yet is not made."""
+    here = _existing(folder)
+    try:
+        with tempfile.TemporaryFile(dir=here) as file:
+            file.write(b"\0" * 4_096)
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        found = say("{folder} cannot be written: {reason}", folder=here, reason=error.strerror or error)
+        advice = say(
+            "Give this user the right to write there, or run the check as the agent's user: sudo -u parkgate …"
+        )
+        return Finding("data", str(folder), Result.PROBLEM, found, advice)
+    found = say("can be written") if here == folder else say("is not there yet; the agent can make it")
+    return Finding("data", str(folder), Result.OK, found)
+
+
+def disk(site: Site) -> Finding:
+    """Tell how long an outage the disk holds: what the site stores a day, against `max_size` and the free space."""
+    here = _existing(site.gateway.data)
+    status = os.statvfs(here)
+    free = status.f_bavail * status.f_frsize
+    used = sum(each.stat().st_size for each in here.glob("outbox.sqlite*")) if here == site.gateway.data else 0
+    daily = bytes_a_day(site)
+    days = min(site.outbox.max_size, used + free) / daily
+    found = say(
+        "{free} MiB free; {daily} MiB a day, so an outage of {days} days can be bridged",
+        free=free // _MIB,
+        daily=round(daily / _MIB, 1),
+        days=round(days, 1),
+    )
+    if days >= _FEW_DAYS:
+        return Finding("disk", "", Result.OK, found)
+    advice = say("Free some disk, raise max_size of [outbox], or read the instruments less often.")
+    return Finding("disk", "", Result.PROBLEM if days < 1 else Result.WARNING, found, advice)
+
+
+def bytes_a_day(site: Site) -> float:
+    """Estimate what the outbox grows by in a day: as many snapshots as there are turns, packed as the outbox does."""
+    daily = 0.0
+    for each in site.instruments:
+        packed = [len(zlib.compress(body, LEVEL)) for body in usual_snapshots(source(site), each, _SAMPLE)]
+        daily += (sum(packed) / _SAMPLE + _ROW) * _DAY / each.every
+    return daily
+
+
+def _existing(folder: Path) -> Path:
+    """Give the folder, or the nearest one above it that is there."""
+    return next(each for each in (folder, *folder.parents) if each.exists())

@@ -1,0 +1,44 @@
+"""`parkgate run SITE`: the agent."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import gc
+import json
+import logging
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from parkgate.config.load import load_site
+from parkgate.gateway import agent
+
+HELP = "run the agent of a site"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("site", type=Path, metavar="SITE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run the agent until SIGTERM or SIGINT; its last words are the account, one JSON line."""
+    logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    site = load_site(arguments.site)
+    # What was loaded stays for ever: the collector of garbage need not look at it again and again.
+    gc.collect()
+    gc.freeze()
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
+        account = runner.run(agent.run(site))
+    print(json.dumps({"account": account}), flush=True)
+    return 0
+
+
+def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """Give uvloop's loop, which halves the cost of a read, where it is installed; else asyncio's own."""
+    try:
+        import uvloop  # noqa: PLC0415  # no wheel for armv7l
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

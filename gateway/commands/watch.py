@@ -1,0 +1,213 @@
+"""`parkgate watch SITE|URL`: the live table of a running gateway, or of what a broker receives."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import contextlib
+import json
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import urlsplit
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from parkgate.config.language import say
+from parkgate.config.load import load_site
+from parkgate.config.quantity import duration_ms
+from parkgate.config.site import Site
+from parkgate.gateway.commands.subscriber import PORTS, Subscriber
+from parkgate.gateway.control.client import ask
+from parkgate.gateway.control.server import SOCKET
+from parkgate.gateway.messages.board import Board, rows_of_status
+from parkgate.gateway.messages.table import Row, live_table, row_as_json
+
+HELP = "watch the live table of a gateway, or of what a broker receives"
+
+PERIOD = 1.0
+_FIRST = 5.0
+_QUIET = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What is shown at one time: the rows, what they are of, and a line about the whole."""
+
+    title: str
+    rows: tuple[Row, ...]
+    caption: str = ""
+
+    def table(self, now_ms: int) -> Table:
+        """Give it for people."""
+        table = live_table(self.rows, now_ms, self.title)
+        table.caption, table.caption_justify = self.caption or None, "left"
+        return table
+
+    def as_json(self, now_ms: int) -> str:
+        """Give it for machines, on one line."""
+        rows = [row_as_json(row) for row in self.rows]
+        return json.dumps({"now": now_ms, "of": self.title, "instruments": rows}, ensure_ascii=False)
+
+
+class Watched(Protocol):
+    """Something that can be looked at again and again."""
+
+    async def first(self) -> Picture:
+        """Look for the first time."""
+        ...
+
+    async def next(self) -> Picture:
+        """Look again, one period later."""
+        ...
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument("target", metavar="SITE|URL", help=say("a site file, or mqtt://host of a broker"))
+    parser.add_argument("--follow", action="store_true", help=say("go on where the output is not a terminal"))
+    parser.add_argument("--json", action="store_true", help=say("print one JSON line each time"))
+    parser.add_argument(
+        "--for", dest="duration", type=_seconds, metavar="DURATION", help=say('stop by itself after this, as "10min"')
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show the table until Ctrl-C, SIGTERM or the end of `--for`: 0; on a pipe once, 1 if there is nothing to show."""
+    console = Console(highlight=False)
+    show = _print_json if arguments.json else _print_table
+    follow = arguments.follow or arguments.duration is not None or (console.is_terminal and not arguments.json)
+    try:
+        return asyncio.run(_watch(arguments.target, _Screen(console, show, follow=follow), arguments.duration))
+    except KeyboardInterrupt:
+        return 0
+
+
+class _Screen:
+    """Where pictures go: a live table on a terminal, else one after the other."""
+
+    def __init__(self, console: Console, show: _Show, *, follow: bool) -> None:
+        self.console = console
+        self.follow = follow
+        self._show = show
+
+    async def run(self, watched: Watched) -> int:
+        picture = await watched.first()
+        if not self.follow:
+            self._show(self.console, picture)
+            return _found(picture)
+        if self.console.is_terminal and self._show is _print_table:
+            with Live(picture.table(_now()), console=self.console, auto_refresh=False) as live:
+                while True:
+                    live.update((await watched.next()).table(_now()), refresh=True)
+        while True:
+            self._show(self.console, picture)
+            picture = await watched.next()
+
+
+async def _watch(target: str, screen: _Screen, seconds: float | None) -> int:
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    with contextlib.suppress(TimeoutError, asyncio.CancelledError):
+        async with asyncio.timeout(seconds):
+            if urlsplit(target).scheme in PORTS:
+                async with Subscriber(target) as subscriber:
+                    return await screen.run(_Broker(subscriber))
+            return await screen.run(_Gateway(load_site(Path(target))))
+    return 0
+
+
+class _Gateway:
+    """A running agent, asked over its control socket."""
+
+    def __init__(self, site: Site) -> None:
+        self._socket = site.gateway.data / SOCKET
+        self._title = site.gateway.title or f"{site.gateway.site}/{site.gateway.id}"
+
+    async def first(self) -> Picture:
+        reply = await asyncio.to_thread(ask, self._socket, {"verb": "status"})
+        return Picture(self._title, rows_of_status(reply), _uplinks(reply.get("uplinks", ())))
+
+    async def next(self) -> Picture:
+        await asyncio.sleep(PERIOD)
+        return await self.first()
+
+
+class _Broker:
+    """What a broker keeps and receives."""
+
+    def __init__(self, subscriber: Subscriber) -> None:
+        self._subscriber = subscriber
+        self._board = Board()
+
+    async def first(self) -> Picture:
+        """Take what the broker kept: until no more of it comes, and no longer than people wait."""
+        now = asyncio.get_running_loop().time
+        latest = now() + _FIRST
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(latest) as patience:
+                async for message in self._subscriber.messages():
+                    self._board.take(message.topic, message.payload)
+                    if message.retained:
+                        patience.reschedule(min(latest, now() + _QUIET))
+        return self._picture()
+
+    async def next(self) -> Picture:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(PERIOD):
+                async for message in self._subscriber.messages():
+                    self._board.take(message.topic, message.payload)
+        return self._picture()
+
+    def _picture(self) -> Picture:
+        words = {"online": say("online"), "offline": say("offline")}
+        states = (f"{gateway} {words.get(state, state)}" for gateway, state in self._board.states.items())
+        return Picture(self._subscriber.where, self._board.rows(), "  ".join(states))
+
+
+def _uplinks(uplinks: Sequence[Mapping[str, object]]) -> str:
+    return "  ".join(
+        say("uplink {name}: delivered {delivered}, waiting {waiting}",
+            name=each["name"], delivered=each["delivered"], waiting=each["waiting"])
+        for each in uplinks
+    )  # fmt: skip
+
+
+class _Show(Protocol):
+    def __call__(self, console: Console, picture: Picture) -> None: ...
+
+
+def _print_table(console: Console, picture: Picture) -> None:
+    console.print(picture.table(_now()))
+
+
+def _print_json(console: Console, picture: Picture) -> None:
+    console.out(picture.as_json(_now()), highlight=False)
+    console.file.flush()
+
+
+def _found(picture: Picture) -> int:
+    if picture.rows:
+        return 0
+    print(say("nothing to show: no instrument has been heard of at {where}", where=picture.title), file=sys.stderr)
+    return 1
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(str(duration_ms(text))) / 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)
+        ) from error

@@ -1,0 +1,1 @@
+"""From the outbox to a broker: lanes decide, the forwarder does, the publisher speaks MQTT."""

@@ -1,0 +1,96 @@
+"""What an uplink shows at the broker's door: the password from where it is kept, and the certificates as a TLS context.
+
+Both are read anew for each connection, so that a renewed one needs no restart.
+"""
+
+from __future__ import annotations
+
+import os
+import ssl
+from pathlib import Path
+
+from parkgate.config.language import say
+from parkgate.config.site import Secret, Uplink
+from parkgate.gateway.forwarding.refusals import Misconfigured
+
+
+def read_password(secret: Secret, *, where: str) -> str:
+    """Give the password: a systemd credential, a file (a last newline is dropped) or an environment variable.
+
+    Raises:
+        Misconfigured: it is not there, cannot be read, or is not UTF-8 text.
+
+    """
+    if secret.env is not None:
+        return _from_environment(secret.env, where)
+    if secret.file is not None:
+        return _from_file(secret.file, where, say("Write the password into this file, readable by the agent."))
+    folder = os.environ.get("CREDENTIALS_DIRECTORY")
+    if folder is None or secret.credential is None:
+        raise Misconfigured(
+            say(
+                'there is no systemd credential "{name}": the agent was not started with credentials',
+                name=secret.credential,
+            ),
+            where=where,
+            hint=say("Start the agent by its systemd unit with LoadCredential=, or use file or env in the site file."),
+        )
+    hint = say("Add LoadCredential={name}:… to the agent's systemd unit.", name=secret.credential)
+    return _from_file(Path(folder) / secret.credential, where, hint)
+
+
+def _from_environment(name: str, where: str) -> str:
+    password = os.environ.get(name)
+    if password is None:
+        raise Misconfigured(
+            say("the environment variable {name} with the password is not set", name=name),
+            where=where,
+            hint=say("Set it where the agent is started (Environment= of its systemd unit)."),
+        )
+    return password
+
+
+def _from_file(path: Path, where: str, hint: str) -> str:
+    try:
+        text = path.read_bytes().decode()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else say("it is not UTF-8 text")
+        raise Misconfigured(
+            say("the password cannot be read from {path}: {reason}", path=path, reason=reason), where=where, hint=hint
+        ) from error
+    return text.removesuffix("\n").removesuffix("\r")
+
+
+class _ClosingSocket(ssl.SSLSocket):
+    """Closes itself when the handshake fails; paho would leave that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:  # noqa: FBT001, FBT002  # the signature of the ssl module
+        try:
+            super().do_handshake(block)
+        except BaseException:
+            self.close()
+            raise
+
+
+def tls_context(uplink: Uplink, *, where: str) -> ssl.SSLContext:
+    """Give a context of TLS 1.2 or later that checks the broker's certificate and name.
+
+    It trusts `ca` of the uplink and nothing else, or the system's authorities if there is none.
+
+    Raises:
+        Misconfigured: a file is missing, is not PEM, or the key does not fit the certificate.
+
+    """
+    try:
+        context = ssl.create_default_context(cafile=uplink.ca)
+        context.sslsocket_class = _ClosingSocket
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        if uplink.cert is not None:
+            context.load_cert_chain(uplink.cert, uplink.key)
+    except OSError as error:
+        raise Misconfigured(
+            say("the certificates of the uplink cannot be used: {reason}", reason=error.strerror or error),
+            where=where,
+            hint=say("Check the files of ca, cert and key: there, readable by the agent, in PEM, key and cert a pair."),
+        ) from error
+    return context

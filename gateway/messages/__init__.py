@@ -1,0 +1,1 @@
+"""What consumers see: records, topics, bytes and schemas. Pure."""

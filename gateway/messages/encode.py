@@ -1,0 +1,113 @@
+"""Records to bytes, once: what is encoded here is stored, sent and sent again without a change.
+
+JSON by orjson; NaN and infinity never reach here (a value that is none carries a flag), so every number is a number.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+
+import orjson
+
+from parkgate.config.profile import Point
+from parkgate.config.site import Instrument
+from parkgate.drivers.snapshot import Snapshot
+
+MAX_PAYLOAD = 60_000
+"""Bytes: every broker of the contract takes a payload of this size."""
+
+Encode = Callable[[int, int], bytes]
+"""Give the bytes of a record, told its `seq` and its `low`."""
+
+
+class SnapshotEncoder:
+    """Turns the snapshots of one instrument into bytes, under one source, epoch and `rev`."""
+
+    __slots__ = ("_epoch", "_names", "_rev", "_source")
+
+    def __init__(self, source: str, epoch: str, rev: str, instrument: Instrument) -> None:
+        self._source = source
+        self._epoch = epoch
+        self._rev = rev
+        self._names = tuple(point.name for point in instrument.points)
+
+    def __call__(self, snapshot: Snapshot, seq: int, low: int) -> bytes:
+        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`."""
+        names = self._names
+        record: dict[str, object] = {
+            "source": self._source,
+            "epoch": self._epoch,
+            "seq": seq,
+            "low": low,
+            "ts": snapshot.at,
+            "rev": self._rev,
+        }
+        values = dict(zip(names, snapshot.values, strict=True))
+        record["values"] = values
+        if snapshot.flags:
+            record["invalid"] = {names[index]: _flagged(values.pop(names[index]), flag)
+                                 for index, flag in sorted(snapshot.flags.items())}  # fmt: skip
+        if snapshot.uncertain:
+            record["uncertain"] = [names[index] for index in sorted(snapshot.uncertain)]
+        if snapshot.offsets:
+            record["offsets"] = {names[index]: offset for index, offset in sorted(snapshot.offsets.items())}
+        return orjson.dumps(record)
+
+
+def _flagged(value: object, flag: str) -> dict[str, object]:
+    return {"flag": flag} if value is None else {"flag": flag, "value": value}
+
+
+def meta(source: str, instrument: Instrument) -> tuple[str, bytes]:
+    """Give an instrument's `rev` and the payload that describes it.
+
+    `rev` is the first 8 hex digits of the SHA-256 over the whole configuration of the instrument, its registers too: it
+    names the configuration that a snapshot was made under.
+    """
+    about = {
+        "source": source,
+        "title": instrument.title,
+        "labels": dict(instrument.labels),
+        "profile": instrument.profile,
+        "manual": instrument.manual,
+        "protocol": instrument.protocol,
+        "every": instrument.every,
+    }
+    described = {name: value for name, value in about.items() if value or name == "source"}
+    described["points"] = {point.name: _about_point(point) for point in instrument.points}
+    rev = hashlib.sha256(source.encode() + instrument.model_dump_json().encode()).hexdigest()[:8]
+    return rev, orjson.dumps({"source": source, "rev": rev, **described})
+
+
+def _about_point(point: Point) -> dict[str, object]:
+    """Give what a consumer must know of a point; what was configured about its register stays here."""
+    about: dict[str, object] = {"title": point.title, "unit": point.unit, "type": point.type, "factor": point.factor}
+    about["range"] = [_short(bound) for bound in point.range] if point.range else None
+    about["digits"] = point.digits
+    about["as"] = "string" if point.as_ == "string" else None
+    return {name: value for name, value in about.items() if value not in (None, "")}
+
+
+def _short(number: float) -> float | int:
+    return int(number) if number == int(number) else number
+
+
+def event(source: str, epoch: str, ts: int, name: str, subject: str, detail: Mapping[str, object]) -> Encode:
+    """Give the encoder of an event: what happened (`name`), to whom (`subject`), and its details."""
+
+    def encode(seq: int, low: int) -> bytes:
+        record = {"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts}
+        return orjson.dumps({**record, "event": name, "subject": subject, "detail": detail})
+
+    return encode
+
+
+def pack(bodies: Sequence[bytes]) -> bytes:
+    """Give the payload of several records: a JSON array, one record a line, each byte as it was stored."""
+    return b"[" + b",\n".join(bodies) + b"]"
+
+
+def status(fields: Mapping[str, object]) -> bytes:
+    """Give the payload of the gateway's state."""
+    return orjson.dumps(fields)

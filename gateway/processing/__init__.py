@@ -1,0 +1,1 @@
+"""Judging snapshots: pure functions, a snapshot in, a snapshot out."""

@@ -1,0 +1,120 @@
+"""What the agent is like now, pulled from its rooms when somebody asks; nobody imports this page but the agent."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from importlib.metadata import version as distribution_version
+
+from parkgate.config.site import Site
+from parkgate.gateway.collecting.collector import Collector, Station
+from parkgate.gateway.forwarding.forwarder import Forwarder
+from parkgate.gateway.storing.outbox import Outbox
+
+
+def version() -> str:
+    """Give the version of Parkgate that runs."""
+    return distribution_version("parkgate")
+
+
+def source(site: Site) -> str:
+    """Give the name of the gateway as it stands in its records: `site/gateway`."""
+    return f"{site.gateway.site}/{site.gateway.id}"
+
+
+def silent(collectors: Iterable[Collector]) -> list[str]:
+    """Give the names of the instruments that did not answer their last turn."""
+    stations = (station for each in collectors for station in each.state.stations.values())
+    return sorted(station.instrument.name for station in stations if station.silent)
+
+
+def line(collector: Collector) -> dict[str, object]:
+    """Give what a line is like."""
+    state = collector.state
+    return {
+        "name": collector.line.name,
+        "title": collector.line.title,
+        "url": collector.line.url,
+        "state": "up" if state.up else "down",
+        "since": state.since,
+        "fault": state.fault,
+    }
+
+
+def instrument(station: Station, missed: int) -> dict[str, object]:
+    """Give what became of an instrument's turns, and its last values with their units and flags."""
+    about, latest = station.instrument, station.latest
+    points = {}
+    for place, point in enumerate(about.points if latest else ()):
+        value = latest.values[place] if latest else None
+        flag = latest.flags.get(place) if latest else None
+        points[point.name] = {"title": point.title, "unit": point.unit, "value": value, "flag": flag}
+    return {
+        "name": about.name,
+        "title": about.title,
+        "line": about.line,
+        "protocol": about.protocol,
+        "profile": about.profile,
+        "unit": about.unit,
+        "every": about.every,
+        "state": "silent" if station.silent else "answering" if latest else "starting",
+        "fault": station.fault,
+        "at": latest.at if latest else None,
+        "reads": station.reads,
+        "failed": station.failed,
+        "missed": missed,
+        "seq": station.series.seq,
+        "low": station.series.low,
+        "points": points,
+    }
+
+
+def uplink(forwarder: Forwarder, quarantined: int) -> dict[str, object]:
+    """Give how an uplink stands: stored = delivered + waiting + expired + quarantined."""
+    return {
+        "name": forwarder.uplink.name,
+        "title": forwarder.uplink.title,
+        "url": forwarder.uplink.url,
+        "state": "online" if forwarder.online else "offline",
+        "since": forwarder.since,
+        "fault": forwarder.fault,
+        "connection": forwarder.reader.state.connections,
+        "delivered": forwarder.reader.delivered - quarantined,
+        "waiting": forwarder.reader.waiting,
+        "expired": forwarder.reader.state.expired,
+        "quarantined": quarantined,
+        "nobody": forwarder.counters.nobody,
+        "refused": {f"0x{code:02X}": count for code, count in forwarder.counters.refused.items()},
+        "sent_bytes": forwarder.counters.sent_bytes,
+    }
+
+
+def outbox(box: Outbox, path: str, size: int) -> dict[str, object]:
+    """Give the outbox's account: collected = stored + rejected + queued, since the agent started."""
+    free = os.statvfs(path)
+    return {
+        "path": path,
+        "epoch": box.epoch,
+        "bytes": size,
+        "free_bytes": free.f_bavail * free.f_frsize,
+        "collected": box.collected,
+        "stored": box.stored,
+        "queued": box.queued,
+        "rejected": box.rejected,
+        "fault": box.fault,
+    }
+
+
+def account(box: Outbox, collectors: Iterable[Collector], uplinks: Iterable[Mapping[str, object]]) -> dict[str, object]:
+    """Give the account that a clean stop ends with."""
+    stations = [station for each in collectors for station in each.state.stations.values()]
+    shown = ("delivered", "waiting", "expired", "quarantined")
+    return {
+        "collected": box.collected,
+        "stored": box.stored,
+        "rejected": box.rejected,
+        "uplinks": {str(each["name"]): {key: each[key] for key in shown} for each in uplinks},
+        "instruments": {
+            each.instrument.name: {"stored": each.series.seq, "delivered": each.series.low - 1} for each in stations
+        },
+    }

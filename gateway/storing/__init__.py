@@ -1,0 +1,1 @@
+"""The outbox: the one joint between collecting and forwarding."""

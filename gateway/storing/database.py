@@ -1,0 +1,250 @@
+"""The outbox file: SQLite in WAL mode with synchronous=FULL, one writer, one transaction a commit.
+
+Everything here is synchronous and runs on the outbox's own thread. FULL, not NORMAL: in WAL mode NORMAL does not sync
+at a commit, and a power cut takes the last commits with it.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from parkgate.config.language import say
+from parkgate.drivers.faults import Unusable
+from parkgate.gateway.storing.descriptions import Descriptions
+from parkgate.gateway.storing.migrations import VERSION, create, migrate
+from parkgate.gateway.storing.progress import Progress
+from parkgate.gateway.storing.transaction import Transaction
+
+Row = tuple[int, int, int, int]
+"""A stored row's id, series, seq and ts."""
+SeriesRow = tuple[int, str, str, str, int, int]
+UplinkRow = tuple[str, int, int, str, int, int, int]
+
+_KEEP_SERIES = """
+    INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, low = excluded.low
+"""
+_KEEP_UPLINK = """
+    INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (name) DO UPDATE SET position = excluded.position, ahead = excluded.ahead,
+        connections = excluded.connections, reached = excluded.reached, expired = excluded.expired
+"""
+LEVEL = 1
+"""zlib level: 4.6 times less flash wear than the plain payload; higher levels cost more and gain little."""
+
+
+class OutboxFault(Unusable):
+    """The outbox file cannot be used as it is."""
+
+
+@dataclass(slots=True)
+class Series:
+    """A numbered series: the records of one kind and instrument within one epoch."""
+
+    id: int
+    epoch: str
+    kind: str
+    instrument: str
+    seq: int
+    low: int
+
+    def row(self) -> SeriesRow:
+        """Give the counters as they stand now."""
+        return self.id, self.epoch, self.kind, self.instrument, self.seq, self.low
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload."""
+
+    id: int
+    series: Series
+    seq: int
+    ts: int
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Damaged:
+    """A row whose checksum does not fit: it is never sent."""
+
+    id: int
+    series: Series
+    seq: int
+
+
+@dataclass(slots=True)
+class UplinkState:
+    """What one uplink has had, and how often it was connected."""
+
+    name: str
+    born: int
+    progress: Progress
+    connections: int
+    reached: int
+    expired: int = 0
+
+    def row(self) -> UplinkRow:
+        """Give what the uplink has had as it stands now."""
+        progress = self.progress
+        counts = self.connections, self.reached, self.expired
+        return self.name, self.born, progress.position, progress.ahead, *counts
+
+
+class Database:
+    """One open outbox file."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+        self.descriptions = Descriptions(connection)
+
+    @classmethod
+    def open(cls, path: Path) -> Database:
+        """Open an outbox file, made if absent, migrated if older.
+
+        Raises:
+            OutboxFault: the file cannot be opened, is damaged, newer than this program, or in use by another agent.
+
+        """
+        try:
+            return cls._open(path)
+        except sqlite3.Error as error:
+            raise OutboxFault(
+                say("the outbox cannot be used: {error}", error=error),
+                where=str(path),
+                hint=say(
+                    "Check that the folder is writable by this user, that the disk is not full, and that no "
+                    "other agent uses it. To start a new one move the file aside; do not delete it: it is evidence."
+                ),
+            ) from error
+
+    @classmethod
+    def _open(cls, path: Path) -> Database:
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version > VERSION:
+            connection.close()
+            raise OutboxFault(
+                say(
+                    "the outbox was written by a newer version ({found}; known {known})",
+                    found=version,
+                    known=VERSION,
+                ),
+                where=str(path),
+                hint=say("Install the newer Parkgate again, or give another data folder. The file is untouched."),
+            )
+        # Order matters: auto_vacuum is ignored once WAL is on or a table exists.
+        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+        # One agent a file: the lock is taken at the first write and kept until the process ends, however it ends.
+        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version < VERSION:
+            create(connection) if tables == 0 else migrate(connection)
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("COMMIT")
+        return cls(connection)
+
+    def close(self) -> None:
+        """Close the file; the WAL is merged into it."""
+        self._connection.close()
+
+    def identity(self) -> tuple[str, str, int] | None:
+        """Give the file's epoch, machine and count of rejected records; None for a new file."""
+        row = self._connection.execute("SELECT epoch, machine, rejected FROM identity").fetchone()
+        return (row[0], row[1], row[2]) if row else None
+
+    def begin_epoch(self, epoch: str, machine: str) -> None:
+        """Note the epoch that begins: series number from 1 again under it."""
+        with Transaction(self._connection):
+            self._connection.execute("DELETE FROM identity")
+            self._connection.execute("INSERT INTO identity VALUES (?, ?, 0)", (epoch, machine))
+
+    def last_id(self) -> int:
+        """Give the id of the newest row ever stored, 0 for none."""
+        (newest,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM record").fetchone()
+        (settled,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM uplink").fetchone()
+        return int(max(newest, settled))
+
+    def series(self) -> list[Series]:
+        """Give all series of the file, those of past epochs too."""
+        return [
+            Series(*row) for row in self._connection.execute("SELECT id, epoch, kind, instrument, seq, low FROM series")
+        ]
+
+    def uplinks(self) -> list[UplinkState]:
+        """Give what every uplink that was ever configured has had."""
+        rows = self._connection.execute("SELECT name, born, position, ahead, connections, reached, expired FROM uplink")
+        return [UplinkState(row[0], row[1], Progress.parse(row[2], row[3]), *row[4:]) for row in rows]
+
+    def commit(
+        self,
+        records: Sequence[Record],
+        series: Sequence[SeriesRow],
+        uplinks: Sequence[UplinkRow],
+        removed: Sequence[int] = (),
+    ) -> None:
+        """Store records, their series' counters and what the uplinks have had, remove rows: one transaction."""
+        rows = [
+            (each.id, each.series.id, each.seq, each.ts, zlib.crc32(each.body), zlib.compress(each.body, LEVEL))
+            for each in records
+        ]
+        with Transaction(self._connection):
+            self._connection.executemany(_KEEP_SERIES, series)
+            self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
+            self._connection.executemany(_KEEP_UPLINK, uplinks)
+            self._connection.executemany("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
+
+    def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
+        """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""
+        rows = self._connection.execute(
+            "SELECT id, series, seq, ts, crc, body FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
+            (after, last, limit),
+        ).fetchall()
+        return [_checked(row, series[row[1]]) for row in rows]
+
+    def rows(self, after: int, limit: int) -> list[Row]:
+        """Give up to `limit` rows after row `after`, oldest first, without their bodies."""
+        query = "SELECT id, series, seq, ts FROM record WHERE id > ? ORDER BY id LIMIT ?"
+        return self._connection.execute(query, (after, limit)).fetchall()
+
+    def give_back(self, pages: int) -> None:
+        """Give up to so many free pages back to the file system."""
+        # Not execute(): Python's steps the statement once and frees a single page.
+        self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+
+    def oldest(self, after: int) -> int | None:
+        """Give the time (ms UTC) of the first row behind the row `after`."""
+        row = self._connection.execute("SELECT ts FROM record WHERE id > ? ORDER BY id LIMIT 1", (after,)).fetchone()
+        return int(row[0]) if row else None
+
+    def quarantine(self, uplink: str, rows: Iterable[int], reason: str) -> None:
+        """Note that rows can never be sent to an uplink, and why."""
+        aside = [(uplink, row, reason) for row in rows]
+        with Transaction(self._connection):
+            self._connection.executemany("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?)", aside)
+
+    def quarantined(self) -> dict[str, int]:
+        """Give how many rows are quarantined, by uplink."""
+        return dict(self._connection.execute("SELECT uplink, count(*) FROM quarantine GROUP BY uplink").fetchall())
+
+    def size(self) -> int:
+        """Give the bytes of the file that are in use, without its WAL and its free pages."""
+        ask = self._connection.execute
+        (pages,), (free,) = ask("PRAGMA page_count").fetchone(), ask("PRAGMA freelist_count").fetchone()
+        (page,) = ask("PRAGMA page_size").fetchone()
+        return int((pages - free) * page)
+
+
+def _checked(row: tuple[int, int, int, int, int, bytes], series: Series) -> Record | Damaged:
+    number, _, seq, ts, crc, packed = row
+    try:
+        body = zlib.decompress(packed)
+    except zlib.error:
+        return Damaged(number, series, seq)
+    return Record(number, series, seq, ts, body) if zlib.crc32(body) == crc else Damaged(number, series, seq)

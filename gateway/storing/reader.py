@@ -1,0 +1,111 @@
+"""One uplink's view of the outbox: what was handed out to its lanes, what came of it, and how far `low` may rise.
+
+`taken` is what was handed out since the connection was accepted, `progress` is what was settled. Both are ranges of
+rows. A lost connection forgets `taken`: whatever is not settled is handed out again.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Sequence
+
+from parkgate.gateway.storing.database import Damaged, Record, Series, UplinkState
+from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.progress import Progress
+
+CHUNK = 1_000
+"""Rows read from the backlog in one go: the outbox's thread is busy for some 20 ms."""
+LATELY = 86_400_000
+"""Milliseconds: an uplink that was not reached for so long no longer holds `low` back."""
+_TRAIL = 20_000
+
+
+class Reader:
+    """What one uplink takes from the outbox, and gives back as settled."""
+
+    def __init__(self, outbox: Outbox, state: UplinkState, peers: list[Reader]) -> None:
+        self.state = state
+        self.low: dict[int, int] = {}
+        self._outbox = outbox
+        self._peers = peers
+        peers.append(self)
+        self._taken = Progress()
+        self._live: deque[tuple[int, Series, int]] = deque()
+        self._late: deque[tuple[int, Series, int]] = deque()
+        self.rewind()
+
+    @property
+    def waiting(self) -> int:
+        """Give how many stored rows are not settled."""
+        return self._outbox.newest - self.state.progress.settled
+
+    @property
+    def settled(self) -> int:
+        """Give how many rows were settled since this uplink was configured."""
+        return self.state.progress.settled - self.state.born
+
+    @property
+    def delivered(self) -> int:
+        """Give how many rows the broker took, or refused for ever: what was settled and did not expire."""
+        return self.settled - self.state.expired
+
+    @property
+    def behind(self) -> bool:
+        """Tell whether there is a row that was not handed out."""
+        return self._taken.position < self._outbox.newest
+
+    def rewind(self) -> None:
+        """Forget what was handed out and not settled: it will be handed out again."""
+        progress = self.state.progress
+        self._taken = Progress.parse(progress.position, progress.ahead)
+        self._live.clear()
+        self._late.clear()
+
+    def take(self, records: Sequence[Record]) -> None:
+        """Note that freshly committed records were handed out as live."""
+        self._taken.settle(records[0].id, records[-1].id)
+        self._live.extend((each.id, each.series, each.seq) for each in records)
+        if len(self._live) > _TRAIL:
+            newest = {series.id: (row, series, seq) for row, series, seq in self._live}
+            self._live = deque(sorted(newest.values(), key=lambda entry: entry[0]))
+
+    async def backlog(self) -> list[Record | Damaged]:
+        """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already."""
+        after = self._taken.position
+        last = self._taken.hole_ends(self._outbox.newest)
+        rows = await self._outbox.read(after, last, CHUNK)
+        # Rows that retention took away leave nothing to hand out: the hole is passed whole.
+        self._taken.settle(after + 1, rows[-1].id if len(rows) == CHUNK else last)
+        self._late.extend((each.id, each.series, each.seq) for each in rows)
+        return rows
+
+    def settle(self, rows: Sequence[int], now: int) -> None:
+        """Note that rows (ascending) were delivered or declared, at `now` (ms UTC)."""
+        progress = self.state.progress
+        for row in rows:
+            progress.settle(row, row)
+        self.state.reached = now
+        self._settled(now)
+
+    def expire(self, rows: Sequence[int], now: int) -> None:
+        """Note that rows (ascending) left the outbox before this uplink had them, and were declared."""
+        progress = self.state.progress
+        for row in rows:
+            if not progress.covers(row):
+                progress.settle(row, row)
+                self.state.expired += 1
+        self._settled(now)
+
+    def _settled(self, now: int) -> None:
+        progress = self.state.progress
+        self._outbox.note(self.state)
+        for trail in (self._live, self._late):
+            while trail and trail[0][0] <= progress.position:
+                _, series, seq = trail.popleft()
+                self.low[series.id] = max(seq + 1, self.low.get(series.id, 1))
+                self._raise_low(series, now)
+
+    def _raise_low(self, series: Series, now: int) -> None:
+        """Raise a series' `low` to what every uplink that was reached lately has had."""
+        readers = [each for each in self._peers if now - each.state.reached <= LATELY]
+        series.low = max(series.low, min((each.low.get(series.id, 1) for each in readers), default=1))

@@ -1,0 +1,1 @@
+"""Instruments that are not there, and a platform that keeps the books."""

@@ -1,0 +1,134 @@
+"""The account at the end: what the gateway says it stored and delivered beside what the platform received. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+
+from rich.table import Table
+
+from parkgate.config.language import say
+from parkgate.simulator import books
+
+Object = Mapping[str, object]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Records of one instrument, of the gateway itself, or of all: how many.
+
+    `delivered` is None where the gateway tells it only in total; `declared` were declared as never to come;
+    `different` came twice with other bytes.
+    """
+
+    name: str
+    stored: int
+    delivered: int | None
+    received: int
+    declared: int
+    different: int
+
+    @property
+    def lost(self) -> int:
+        """What was stored and neither came nor was declared."""
+        return max(0, self.stored - self.received - self.declared)
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The entries, one an instrument and one for the gateway's own events, and their total."""
+
+    entries: tuple[Entry, ...]
+    total: Entry
+    waiting: int
+
+    @property
+    def lost(self) -> int:
+        """How many records are lost, over all entries."""
+        return sum(entry.lost for entry in self.entries)
+
+    @property
+    def whole(self) -> bool:
+        """Whether everything stored was delivered and received, each once and the same."""
+        return not (self.lost or self.waiting or self.total.different) and self.total.stored == self.total.delivered
+
+    def as_json(self) -> dict[str, object]:
+        """Give it for machines."""
+        entries = {entry.name: _numbers(entry) for entry in self.entries}
+        total = _numbers(self.total) | {"lost": self.lost, "waiting": self.waiting}
+        return {"whole": self.whole, "total": total, "entries": entries}
+
+
+def settle(source: str, words: Object, kept: Sequence[books.Account]) -> Account:
+    """Compare an agent's last words (the `account` that a clean stop ends with) with the books of the platform.
+
+    `source` is the gateway (`site/gateway`); what the books hold of other gateways does not count.
+    """
+    instruments = _object(words.get("instruments"))
+    uplinks = [_object(each) for each in _object(words.get("uplinks")).values()]
+    ours = [each for each in kept if each.source == source or each.source.startswith(f"{source}/")]
+    entries = [
+        _entry(name, _object(told), [each for each in ours if _is_data_of(each, f"{source}/{name}")])
+        for name, told in instruments.items()
+    ]
+    stored, delivered = _whole(words.get("stored")), sum(_whole(each.get("delivered")) for each in uplinks)
+    rest: dict[str, object] = {"stored": max(0, stored - sum(entry.stored for entry in entries))}
+    if all(entry.delivered is not None for entry in entries):
+        rest["delivered"] = max(0, delivered - sum(entry.delivered or 0 for entry in entries))
+    others = [each for each in ours if not any(_is_data_of(each, f"{source}/{name}") for name in instruments)]
+    entries.append(_entry(say("events"), rest, others))
+    total = Entry(
+        name=say("total"),
+        stored=stored,
+        delivered=delivered,
+        received=sum(entry.received for entry in entries),
+        declared=sum(entry.declared for entry in entries),
+        different=sum(entry.different for entry in entries),
+    )
+    return Account(tuple(entries), total, sum(_whole(each.get("waiting")) for each in uplinks))
+
+
+def account_table(account: Account) -> Table:
+    """Give it for people; a number that only the total has is left empty."""
+    table = Table(title=say("account"), title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column(say("instrument"), no_wrap=True)
+    for header in (say("stored"), say("delivered"), say("received"), say("lost")):
+        table.add_column(header, justify="right")
+    for entry in account.entries:
+        table.add_row(*_cells(entry, entry.lost))
+    table.add_section()
+    table.add_row(*_cells(account.total, account.lost), style="bold" if account.whole else "bold red")
+    return table
+
+
+def _entry(name: str, told: Object, kept: Sequence[books.Account]) -> Entry:
+    return Entry(
+        name=name,
+        stored=_whole(told.get("stored")),
+        delivered=_whole(told["delivered"]) if "delivered" in told else None,
+        received=sum(each.received for each in kept),
+        declared=sum(each.declared for each in kept),
+        different=sum(each.different for each in kept),
+    )
+
+
+def _is_data_of(account: books.Account, source: str) -> bool:
+    return account.kind == "data" and account.source == source
+
+
+def _cells(entry: Entry, lost: int) -> tuple[str, ...]:
+    delivered = "" if entry.delivered is None else str(entry.delivered)
+    return entry.name, str(entry.stored), delivered, str(entry.received), str(lost)
+
+
+def _numbers(entry: Entry) -> dict[str, object]:
+    numbers = {**asdict(entry), "lost": entry.lost}
+    return {name: value for name, value in numbers.items() if name != "name" and value is not None}
+
+
+def _object(value: object) -> Object:
+    return value if isinstance(value, dict) else {}
+
+
+def _whole(value: object) -> int:
+    return value if isinstance(value, int) else 0

@@ -1,0 +1,1 @@
+"""The simulator's verbs of the command `parkgate`."""

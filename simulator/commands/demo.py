@@ -1,0 +1,185 @@
+"""`parkgate demo`: the whole way on one computer, from simulated instruments to what the platform receives.
+
+A simulated park, an MQTT broker of its own (or yours), a gateway as a process of its own, and the platform's books. It
+ends with the account: stored, delivered, received, lost.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import signal
+import sys
+import tempfile
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack, nullcontext
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from pathlib import Path
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+
+from parkgate.config.language import say
+from parkgate.config.problem import Problems
+from parkgate.config.quantity import duration_ms
+from parkgate.gateway.messages.board import Board, rows_of_status
+from parkgate.gateway.messages.table import Row, live_table
+from parkgate.simulator.account import Account, account_table, settle
+from parkgate.simulator.agent import COMMAND, Agent
+from parkgate.simulator.broker import BrokerFailed, EmbeddedBroker
+from parkgate.simulator.demo_site import DemoSite, demo_site
+from parkgate.simulator.park import CannotListen, Park
+from parkgate.simulator.platform import NoPlatform, Platform
+from parkgate.simulator.scenario import load_scenario
+
+HELP = "simulated park, gateway, broker and platform on this computer, with a live table"
+
+PERIOD = 1.0
+FLUSH = 10.0
+DRAIN = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What was asked for: a broker of one's own (None: the embedded one), and when to stop by itself (seconds)."""
+
+    uplink: str | None = None
+    seconds: float | None = None
+    as_json: bool = False
+    agent: Sequence[str] = COMMAND
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the verb's arguments."""
+    parser.add_argument(
+        "--uplink", metavar="URL", help=say("send to this broker (mqtt:// or mqtts://), not to its own")
+    )
+    parser.add_argument(
+        "--for", dest="duration", type=_seconds, metavar="DURATION", help=say('stop by itself after this, as "10min"')
+    )
+    parser.add_argument("--json", action="store_true", help=say("print nothing but the account, as one JSON line"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until Ctrl-C, SIGTERM or the end of `--for`: 0 if nothing was lost and all of it delivered, else 1."""
+    wish = Wish(arguments.uplink, arguments.duration, as_json=arguments.json)
+    try:
+        return asyncio.run(demo(wish))
+    except (Problems, CannotListen, BrokerFailed, NoPlatform) as trouble:
+        print(trouble, file=sys.stderr)
+        return 1
+
+
+async def demo(wish: Wish) -> int:
+    """Start everything, show it until it is to stop, stop it in order, and print the account."""
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    console = Console(highlight=False, stderr=wish.as_json)
+    async with AsyncExitStack() as stack:
+        demonstration = await _start(wish, stack, console)
+        await demonstration.show(stop, wish.seconds, console, silent=wish.as_json)
+        if not demonstration.agent.ended.done():
+            console.print(say("Stopping: the gateway delivers what it has …"))
+        account = await demonstration.finish()
+    if account is None:
+        console.print(say("The gateway ended without its account. It said last:"), style="red")
+        console.print(demonstration.agent.errors, markup=False)
+        return 1
+    if wish.as_json:
+        print(json.dumps(account.as_json(), ensure_ascii=False), flush=True)
+    else:
+        console.print(account_table(account))
+    return 0 if account.whole else 1
+
+
+async def _start(wish: Wish, stack: AsyncExitStack, console: Console) -> _Demonstration:
+    console.print(say("Starting the simulated park …"))
+    park = await stack.enter_async_context(Park(load_scenario("demo"), any_port=True))
+    for name, url in park.urls.items():
+        console.print(f"  {name:8} {url}", style="dim")
+    uplink = wish.uplink
+    if uplink is None:
+        uplink = (await stack.enter_async_context(EmbeddedBroker())).url
+        console.print(say("Starting an MQTT broker: {url}", url=uplink))
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parkgate-demo-")))
+    template = files("parkgate.config").joinpath("sites/demo.toml").read_text(encoding="utf-8")
+    site = demo_site(template, park.urls, uplink, str(folder / "data"))
+    board = Board()
+    platform = await stack.enter_async_context(
+        Platform(uplink, site.topics, lambda topic, payload, _: board.take(topic, payload))
+    )
+    file = folder / "demo.toml"
+    file.write_text(site.text, encoding="utf-8")
+    console.print(say("Starting the gateway: parkgate run {file}", file=file))
+    agent = await stack.enter_async_context(Agent(file, folder / "data", command=wish.agent, secrets=site.secrets))
+    console.print(say("Ctrl-C stops it and prints the account."))
+    return _Demonstration(site, platform, board, agent)
+
+
+class _Demonstration:
+    """Everything that runs, and what is shown of it."""
+
+    def __init__(self, site: DemoSite, platform: Platform, board: Board, agent: Agent) -> None:
+        self.agent = agent
+        self._site = site
+        self._platform = platform
+        self._board = board
+
+    async def show(self, stop: asyncio.Event, seconds: float | None, console: Console, *, silent: bool) -> None:
+        """Show the live table until told to stop, the time is over or the agent has ended; on a pipe only the last."""
+        stopping = asyncio.create_task(stop.wait())
+        deadline = time.monotonic() + (seconds or float("inf"))
+        live = console.is_terminal and not silent
+        table = Table()
+        with Live(console=console, auto_refresh=False) if live else nullcontext() as screen:
+            while not stopping.done() and not self.agent.ended.done() and time.monotonic() < deadline:
+                table = live_table(await self._rows(), _now(), self._site.title)
+                if screen:
+                    screen.update(table, refresh=True)
+                wait = min(PERIOD, max(0.0, deadline - time.monotonic()))
+                await asyncio.wait({stopping, self.agent.ended}, timeout=wait, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not live and not silent:
+            console.print(table)
+
+    async def finish(self) -> Account | None:
+        """Stop the agent, wait for what is still under way to the platform, and settle the account."""
+        words = await self.agent.stop(FLUSH)
+        if words is None:
+            return None
+        await self._platform.until(lambda _: not self._settled(words).lost, DRAIN)
+        return self._settled(words)
+
+    def _settled(self, words: Mapping[str, object]) -> Account:
+        return settle(self._site.source, words, self._platform.books.account())
+
+    async def _rows(self) -> tuple[Row, ...]:
+        """Give what the platform received, with what the gateway says a moment later of storing it."""
+        received = [
+            replace(row, delivered=self._platform.books.received(f"{self._site.source}/{row.instrument}"))
+            for row in self._board.rows()
+        ]
+        gateway = {row.instrument: row for row in rows_of_status(await self.agent.status() or {})}
+        return tuple(_joined(row, gateway.get(row.instrument, Row(row.instrument))) for row in received)
+
+
+def _joined(received: Row, gateway: Row) -> Row:
+    return replace(received, stored=gateway.stored, waiting=gateway.waiting)
+
+
+def _now() -> int:
+    return time.time_ns() // 1_000_000
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(str(duration_ms(text))) / 1000
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(
+            say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)
+        ) from error

@@ -1,0 +1,9 @@
+"""The verbs speak English here, whatever the machine's locale says."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _english(monkeypatch):
+    monkeypatch.setenv("PARKGATE_LANG", "en")
+    monkeypatch.setenv("COLUMNS", "200")

@@ -1,0 +1,67 @@
+"""What the gateway itself must give: a clock, a folder and a disk."""
+
+from types import SimpleNamespace
+
+import pytest
+from support.cabinet import site_file
+
+from parkgate.config.load import load_site
+from parkgate.gateway.commands import cabinet_checks
+from parkgate.gateway.commands.finding import Finding, Result, passed
+
+WHEN = 1_763_890_000_000
+
+
+@pytest.mark.parametrize(
+    ("now", "in_step", "result"),
+    [
+        (WHEN, True, Result.OK),
+        (WHEN, False, Result.WARNING),
+        (WHEN, None, Result.WARNING),
+        (0, True, Result.PROBLEM),
+        (1_700_000_000_000, True, Result.PROBLEM),
+        (4_102_444_800_000, True, Result.PROBLEM),
+    ],
+)
+def test_a_clock_must_be_plausible_and_should_be_synchronised(now, in_step, result):
+    finding = cabinet_checks.clock(now, in_step)
+    assert finding.result is result
+    assert (finding.advice == "") == (result is Result.OK)
+
+
+@pytest.mark.parametrize(("state", "in_step"), [(0, True), (1, True), (5, False), (-1, None)])
+def test_the_kernel_is_asked_whether_its_clock_is_synchronised(monkeypatch, state, in_step):
+    monkeypatch.setattr(cabinet_checks.ctypes, "CDLL", lambda _: SimpleNamespace(adjtimex=lambda _: state))
+    assert cabinet_checks.synchronised() is in_step
+
+
+def test_a_data_folder_that_can_be_written_is_left_as_it_was(tmp_path):
+    assert cabinet_checks.data_folder(tmp_path).result is Result.OK
+    absent = cabinet_checks.data_folder(tmp_path / "a" / "b")
+    assert (absent.result, absent.found) == (Result.OK, "is not there yet; the agent can make it")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["file", "file/below"])
+def test_a_file_in_the_place_of_the_data_folder_is_a_problem(tmp_path, name):
+    (tmp_path / "file").write_text("")
+    finding = cabinet_checks.data_folder(tmp_path / name)
+    assert (finding.result, finding.where) == (Result.PROBLEM, str(tmp_path / name))
+    assert f"{tmp_path / 'file'} cannot be written" in finding.found
+
+
+@pytest.mark.parametrize(
+    ("size", "result"), [("2GiB", Result.OK), ("300MiB", Result.WARNING), ("50MiB", Result.PROBLEM)]
+)
+def test_the_disk_must_bridge_an_outage(tmp_path, size, result):
+    site = load_site(site_file(tmp_path, top=f'[outbox]\nmax_size = "{size}"\n'))
+    finding = cabinet_checks.disk(site)
+    daily = cabinet_checks.bytes_a_day(site)
+    assert finding.result is result
+    assert f"an outage of {round(site.outbox.max_size / daily, 1)} days can be bridged" in finding.found
+
+
+def test_only_a_problem_fails():
+    fine, warning, problem = (Finding("clock", "", each, "x") for each in Result)
+    assert passed([fine, warning])
+    assert not passed([fine, problem, warning])

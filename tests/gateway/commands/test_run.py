@@ -1,0 +1,166 @@
+"""`parkgate run SITE` as a service manager meets it: a process, real instruments, a real broker, a real disk."""
+
+import json
+import sqlite3
+
+import jsonschema
+import pytest
+from support.broker import Mosquitto
+from support.cabinet import Running, answering, site_file, unit
+from support.records import validator
+from support.subscriber import Subscriber
+
+from parkgate.gateway.storing.migrations import SCHEMA
+from parkgate.simulator.modbus import ModbusPlant
+
+ANY = "modbus-tcp://127.0.0.1:0"
+ROOT = "park/v1/xuwei/gw-01"
+
+
+def of(received, topic):
+    return [json.loads(each.payload) for each in received if each.topic == f"{ROOT}/{topic}"]
+
+
+async def test_it_collects_delivers_and_on_sigterm_leaves_with_its_account(tmp_path):
+    async with ModbusPlant(ANY, {1: unit(), 2: unit(state=1)}) as plant, Mosquitto() as broker:
+        site = site_file(tmp_path, line=plant.url, uplink=broker.url, units=(1, 2))
+        async with Subscriber(broker.port) as subscriber, Running(site) as agent:
+            await agent.until(answering)
+            while min(len(of(subscriber.received, f"data/stack-{number}")) for number in (1, 2)) < 3:
+                await subscriber.until(len(subscriber.received) + 1)
+            code, account = await agent.stop()
+            await subscriber.until(len(subscriber.received))
+            received = list(subscriber.received)
+        async with Subscriber(broker.port) as later:
+            retained = await later.until(7)
+    assert code == 0
+    uplink = account["uplinks"]["park"]
+    assert account["collected"] == account["stored"] + account["rejected"]
+    assert account["stored"] == uplink["delivered"] + uplink["waiting"] + uplink["expired"] + uplink["quarantined"]
+    assert (uplink["waiting"], uplink["quarantined"], account["rejected"]) == (0, 0, 0)
+    for number in (1, 2):
+        name = f"stack-{number}"
+        backfill = [record for array in of(received, f"backfill/{name}") for record in array]
+        records = sorted([*backfill, *of(received, f"data/{name}")], key=lambda each: each["seq"])
+        stored = account["instruments"][name]["stored"]
+        assert [each["seq"] for each in records] == list(range(1, stored + 1))
+        assert {each["epoch"] for each in records} == {records[0]["epoch"]}
+    assert records[0]["values"] == {"o2": 6.2}
+    assert records[0]["invalid"] == {"so2": {"flag": "calibration", "value": 12.5}}
+    (status,) = of(retained, "status")
+    assert (status["state"], status["reason"]) == ("offline", "stopped")
+    assert "Traceback" not in agent.err
+
+
+MESSAGES = {"status": "status", "meta": "meta", "data": "data", "backfill": "backfill", "event": "event"}
+
+
+async def test_every_message_it_sends_fits_the_published_schemas(tmp_path):
+    schemas = {kind: validator(message) for kind, message in MESSAGES.items()}
+    async with ModbusPlant(ANY, {1: unit(so2=999.0)}) as plant, Mosquitto() as broker:
+        site = site_file(tmp_path, line=plant.url, uplink=broker.url, units=(1, 2))
+        async with Running(site) as agent:  # nobody listens yet: what it stores before is sent all the same
+            await agent.until(lambda told: told["instruments"][1]["state"] == "silent")
+            async with Subscriber(broker.port) as subscriber:
+                await broker.kill()
+                await broker.start()
+            async with Subscriber(broker.port) as subscriber:
+                while {each.topic.split("/")[4] for each in subscriber.received} < MESSAGES.keys():
+                    await subscriber.until(len(subscriber.received) + 1)
+                received = list(subscriber.received)
+            await agent.stop()
+    for each in received:
+        try:
+            schemas[each.topic.split("/")[4]].validate(json.loads(each.payload))
+        except jsonschema.ValidationError as error:
+            raise AssertionError((each.topic, each.payload)) from error
+    metas = {each.topic for each in received if "/meta/" in each.topic}
+    for record in of(received, "data/stack-1"):
+        assert f"{ROOT}/meta/stack-1/{record['rev']}" in metas
+
+
+async def test_a_second_start_goes_on_where_the_first_ended(tmp_path):
+    async with ModbusPlant(ANY, {1: unit()}) as plant:
+        site = site_file(tmp_path, line=plant.url)
+        accounts = []
+        for _ in range(2):
+            async with Running(site) as agent:
+                await agent.until(lambda told: told["instruments"][0]["reads"] >= 3)
+                code, account = await agent.stop()
+            assert code == 0
+            accounts.append(account["instruments"]["stack-1"]["stored"])
+            assert account["uplinks"]["park"]["waiting"] == account["stored"]
+    assert accounts[1] >= accounts[0] + 3
+
+
+async def refused(site):
+    """Run it where it cannot: its exit code and what it said."""
+    async with Running(site) as agent:
+        code = await agent.ended()
+    assert "Traceback" not in agent.err
+    assert agent.out == ""
+    return code, agent.err
+
+
+async def test_a_folder_in_the_place_of_the_outbox_is_told_and_left(tmp_path):
+    (tmp_path / "data" / "outbox.sqlite").mkdir(parents=True)
+    code, said = await refused(site_file(tmp_path))
+    assert code == 1
+    assert f"{tmp_path / 'data' / 'outbox.sqlite'}: the outbox cannot be used" in said
+    assert (tmp_path / "data" / "outbox.sqlite").is_dir()
+
+
+def newer(path, *, wal):
+    connection = sqlite3.connect(path)
+    if wal:
+        connection.execute("PRAGMA journal_mode = WAL")
+    connection.executescript(f"{SCHEMA} PRAGMA user_version = 99;")
+    connection.close()
+
+
+async def test_a_file_that_is_no_database_is_told_and_left(tmp_path):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "outbox.sqlite"
+    file.write_bytes(b"not a database, but somebody's notes\n" * 100)
+    before = file.read_bytes()
+    code, said = await refused(site_file(tmp_path))
+    assert code == 1
+    assert "file is not a database" in said
+    assert "move the file aside" in said
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("wal", [True, False])
+async def test_an_outbox_of_a_newer_version_is_told_and_left(tmp_path, wal):
+    (tmp_path / "data").mkdir()
+    file = tmp_path / "data" / "outbox.sqlite"
+    newer(file, wal=wal)
+    before = file.read_bytes()
+    code, said = await refused(site_file(tmp_path))
+    assert code == 1
+    assert "the outbox was written by a newer version (99; known 1)" in said
+    assert file.read_bytes() == before
+
+
+@pytest.mark.parametrize("name", ["data", "data/below"])
+async def test_a_data_folder_that_cannot_be_is_told(tmp_path, name):
+    (tmp_path / "data").write_text("a file")
+    site = site_file(tmp_path)
+    site.write_text(site.read_text().replace(f"{tmp_path}/data", f"{tmp_path}/{name}"))
+    code, said = await refused(site)
+    assert code == 1
+    assert f"{tmp_path / name}: the data folder cannot be used" in said
+    assert "Give [gateway] data a folder that this user may write to." in said
+
+
+async def test_a_second_agent_on_the_same_outbox_is_refused_and_the_first_goes_on(tmp_path):
+    async with ModbusPlant(ANY, {1: unit()}) as plant:
+        site = site_file(tmp_path, line=plant.url)
+        async with Running(site) as first:
+            before = await first.until(lambda told: told["instruments"][0]["reads"] >= 1)
+            code, said = await refused(site)
+            after = await first.until(lambda told: told["instruments"][0]["reads"] > before["instruments"][0]["reads"])
+            assert (await first.stop())[0] == 0
+    assert code == 1
+    assert "no other agent uses it" in said
+    assert after["outbox"]["epoch"] == before["outbox"]["epoch"]

@@ -1,0 +1,362 @@
+"""One uplink's loop against a broker that does what the test tells it: a row's fate by every answer."""
+
+import asyncio
+import json
+import random
+from contextlib import asynccontextmanager
+
+import pytest
+from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
+
+from parkgate.config.site import Uplink
+from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.forwarding import forwarder
+from parkgate.gateway.forwarding import session as room
+from parkgate.gateway.forwarding.forwarder import Forwarder
+from parkgate.gateway.messages.topics import Topics
+from parkgate.gateway.storing.database import Database
+from parkgate.gateway.storing.reader import Reader
+
+ROOT = "park/v1/xuwei/gw-01"
+
+
+class Hasty(SystemClock):
+    """The machine's clock, but nobody waits between two connections."""
+
+    def __init__(self):
+        self.waits = []
+
+    async def sleep(self, seconds):
+        self.waits.append(seconds)
+        await asyncio.sleep(min(seconds, 0.01))
+
+
+class Greeter:
+    """Says little."""
+
+    def __init__(self, outbox):
+        self.outbox = outbox
+        self.leaving = False
+
+    def status(self, state, reader, backlog_since, reason=None):
+        about = {"state": state, "connection": reader.state.connections, "reason": reason}
+        return json.dumps(about).encode()
+
+    async def metas(self):
+        return [("a", "rev1", b'{"rev":"rev1"}'), ("a", "rev2", b'{"rev":"rev2"}')]
+
+    async def left(self, uplink):
+        cleared = await self.outbox.ask(lambda file: file.descriptions.cleared(uplink))
+        return {} if "old" in cleared or not self.leaving else {"old": ["rev0"]}
+
+
+class Bench:
+    """An outbox, a forwarder, and what the test needs of both."""
+
+    def __init__(self, outbox, url, **options):
+        self.outbox = outbox
+        self.told = []
+        self.task = None
+        self.greeter = Greeter(outbox)
+        self.clock = Hasty()
+        self.reader = Reader(outbox, outbox.uplink("park"), [])
+        trade = room.Trade(
+            Uplink(name="park", url=url, **options),
+            Topics.of("park", "xuwei", "gw-01"),
+            outbox,
+            self.reader,
+            self.greeter,
+            self.clock,
+            lambda name, subject, **detail: self.told.append((name, subject, detail)),
+        )
+        self.forwarder = Forwarder(trade, "xuwei-gw-01", random.Random(1))
+
+    async def store(self, *names, size=20):
+        for name in names:
+            series = self.outbox.series("data" if name else "event", name)
+            self.outbox.store(series, 7, lambda seq, low, name=name: json.dumps(
+                {"name": name, "seq": seq, "low": low, "pad": "x" * size}).encode())  # fmt: skip
+        await self.outbox.commit()
+
+    async def until(self, condition):
+        async with asyncio.timeout(20):
+            while not condition():
+                if self.task and self.task.done():
+                    self.task.result()
+                await asyncio.sleep(0.005)
+
+
+@asynccontextmanager
+async def running(bench):
+    task = bench.task = asyncio.create_task(bench.forwarder.run())
+    try:
+        yield
+        if task.done():
+            task.result()
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def topics(session):
+    return [each.topic.removeprefix(ROOT + "/") for each in session.publishes]
+
+
+async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_flow(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store("a")
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            (session,) = broker.sessions
+            assert topics(session) == ["status", "meta/a/rev1", "meta/a/rev2", "meta/a", "backfill/a"]
+            assert [each.retain for each in session.publishes] == [True, True, True, True, False]
+            assert json.loads(session.publishes[0].payload) == {"state": "online", "connection": 1, "reason": None}
+            assert session.connect.will.topic == f"{ROOT}/status"
+            assert json.loads(session.connect.will.payload)["state"] == "offline"
+            assert session.connect.will.retain
+
+
+async def test_rows_stored_before_the_connection_are_backfill_and_later_ones_live(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store("a", "b", "a", "")
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            await bench.store("a", "")
+            await bench.until(lambda: not bench.reader.waiting)
+            sent = broker.sessions[0].publishes[4:]
+            assert [each.topic.removeprefix(ROOT + "/") for each in sent] == [
+                "backfill/a", "backfill/b", "event", "data/a", "event",
+            ]  # fmt: skip
+            assert [each["seq"] for each in json.loads(sent[0].payload)] == [1, 2]
+            assert json.loads(sent[3].payload)["seq"] == 3
+            assert [each.retain for each in sent] == [False, False, False, True, False]
+
+
+async def test_live_rows_pass_a_backlog_that_is_still_going(outbox):
+    held = []
+
+    def hold_backfill(session, publish):
+        if "/backfill/" in publish.topic:
+            held.append((session, publish))
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_backfill) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*["a"] * 3)
+        async with running(bench):
+            await bench.until(lambda: held)
+            await bench.store("a")
+            await bench.until(lambda: bench.reader.waiting == 3)
+            assert topics(broker.sessions[0])[-1] == "data/a"
+            assert outbox.series("data", "a").low == 1
+            acknowledge(*held[0])
+            await bench.until(lambda: not bench.reader.waiting)
+            assert outbox.series("data", "a").low == 5
+
+
+async def test_a_row_without_a_puback_is_sent_again_byte_for_byte_by_the_next_connection(outbox):
+    def cut_first_data(session, publish):
+        if publish.topic.endswith("data/a") and len(broker.sessions) == 1:
+            session.cut()
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=cut_first_data) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: len(broker.sessions) == 2 and not bench.reader.waiting)
+            first, second = broker.sessions
+            assert second.publishes[-1].topic.endswith("backfill/a")
+            assert second.publishes[-1].payload == b"[" + first.publishes[-1].payload + b"]"
+            assert (bench.reader.settled, bench.forwarder.counters.delivered) == (1, 1)
+            assert json.loads(second.publishes[0].payload)["connection"] == 2
+
+
+@pytest.mark.parametrize("code", [0x80, 0x83, 0x87, 0x97])
+async def test_a_refused_row_is_kept_told_once_and_tried_again_alone(outbox, monkeypatch, code):
+    monkeypatch.setattr(room, "PAUSE", 0.05)
+    refusals = []
+
+    def refuse_twice(session, publish):
+        if publish.topic.endswith("data/a") and len(refusals) < 2:
+            refusals.append(publish.payload)
+            session.ack(publish, code)
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=refuse_twice) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert len(refusals) == 2
+            assert bench.forwarder.counters.refused == {code: 2}
+            assert [each[0] for each in bench.told].count("refused") == 1
+            assert broker.sessions[0].publishes[-1].payload == refusals[0]
+            assert len(broker.sessions) == 1
+
+
+@pytest.mark.parametrize("code", [0x90, 0x99])
+async def test_a_row_that_can_never_be_taken_is_set_aside_and_told(outbox, code):
+    def poison(session, publish):
+        session.ack(publish, code if b'"seq": 1,' in publish.payload else 0)
+
+    async with ScriptedBroker(on_publish=poison) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert await outbox.ask(Database.quarantined) == {"park": 1}
+            assert bench.forwarder.counters.delivered == 1
+            declared = {"kind": "data", "uplink": "park", "from": 1, "to": 1, "count": 1, "reason": f"0x{code:02X}"}
+            assert ("quarantined", "a", declared) in bench.told
+
+
+@pytest.mark.parametrize(("nobody", "delivered"), [("deliver", 1), ("hold", 0)])
+async def test_nobody_subscribed_counts_as_delivered_unless_the_site_says_hold(outbox, nobody, delivered):
+    def lonely(session, publish):
+        session.ack(publish, 0x10)
+
+    async with ScriptedBroker(on_publish=lonely) as broker:
+        bench = Bench(outbox, broker.url, nobody=nobody)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: bench.forwarder.counters.nobody)
+            assert bench.forwarder.counters.delivered == delivered
+            assert bench.reader.waiting == 1 - delivered
+
+
+async def test_a_link_that_gives_no_puback_is_cut_and_the_row_goes_by_the_next(outbox, monkeypatch):
+    monkeypatch.setattr(room, "STUCK", 0.15)
+
+    def silent_once(session, publish):
+        if not publish.topic.endswith("data/a"):
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=silent_once) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert topics(broker.sessions[-1])[-1] == "backfill/a"
+            assert len(broker.sessions) == 2
+
+
+async def test_a_live_lane_that_is_full_leaves_rows_to_the_backlog_and_loses_none(outbox, monkeypatch):
+    monkeypatch.setattr(room, "LIVE_BYTES", 500)
+    gate = asyncio.Event()
+    waiting = []
+
+    def slow(session, publish):
+        if gate.is_set():
+            acknowledge(session, publish)
+        else:
+            waiting.append((session, publish))
+
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, window=1)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online and not bench.forwarder._session._flying)
+            broker.on_publish = slow
+            for _ in range(10):
+                await bench.store("a", "b", size=200)
+            gate.set()
+            acknowledge(*waiting[0])
+            await bench.until(lambda: not bench.reader.waiting)
+            sent = broker.sessions[0].publishes[4:]
+            assert {each.topic.split("/")[4] for each in sent} == {"data", "backfill"}
+            assert bench.reader.settled == 20
+
+
+async def test_a_damaged_row_is_told_and_never_sent(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store("a", "a", "a")
+        outbox._database._connection.execute("UPDATE record SET crc = crc + 1 WHERE id = 2")
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            pack = json.loads(broker.sessions[0].publishes[-1].payload)
+            assert [each["seq"] for each in pack] == [1, 3]
+            assert await outbox.ask(Database.quarantined) == {"park": 1}
+            declared = {"kind": "data", "uplink": "park", "from": 2, "to": 2, "count": 1, "reason": "damaged"}
+            assert ("quarantined", "a", declared) in bench.told
+
+
+async def test_a_clean_stop_waits_for_the_last_row_then_says_offline(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.forwarder.drain(5)
+            assert bench.reader.waiting == 0
+            last = broker.sessions[0].publishes[-1]
+            assert (last.topic, last.retain) == (f"{ROOT}/status", True)
+            assert json.loads(last.payload) == {"state": "offline", "connection": 1, "reason": "stopped"}
+
+
+async def test_the_status_is_published_again_when_what_it_says_has_changed(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(broker.sessions[0]).count("status") == 2)
+
+
+async def test_an_unreachable_broker_is_told_once_and_tried_again(outbox):
+    async with ScriptedBroker() as gone:
+        url = gone.url
+    bench = Bench(outbox, url)
+    async with running(bench):
+        await bench.until(lambda: len(bench.clock.waits) >= 3)
+        assert not bench.forwarder.online
+        assert bench.reader.state.connections == 1, "no CONNECT was sent, so no number was used up"
+        assert [each[0] for each in bench.told] == ["uplink-offline"]
+        assert "127.0.0.1" in bench.forwarder.fault
+        assert max(bench.clock.waits) <= forwarder.QUICK
+
+
+async def test_a_pack_larger_than_the_broker_takes_is_made_smaller(outbox):
+    def small(session, connect):
+        session.writer.write(connack(connect.version, properties=limits(max_packet=1200)))
+
+    async with ScriptedBroker(on_connect=small) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*["a"] * 20, size=100)
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            packs = [each for each in broker.sessions[0].publishes if "/backfill/" in each.topic]
+            assert len(packs) > 2
+            assert all(len(each.payload) < 1200 for each in packs)
+            assert sum(len(json.loads(each.payload)) for each in packs) == 20
+            assert await outbox.ask(Database.quarantined) == {}
+
+
+async def test_what_the_broker_retains_of_an_instrument_that_left_is_cleared_once_after_its_rows(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        bench.greeter.leaving = True
+        await bench.store("old")
+        async with running(bench):
+            async with asyncio.timeout(20):
+                while await outbox.ask(lambda file: file.descriptions.cleared("park")) != {"old"}:
+                    await asyncio.sleep(0.005)
+            sent = broker.sessions[0].publishes
+            assert topics(broker.sessions[0])[4:] == ["backfill/old", "meta/old/rev0", "meta/old", "data/old"]
+            assert [(each.payload, each.retain) for each in sent[5:]] == [(b"", True)] * 3
+            broker.sessions[0].cut()
+            await bench.until(lambda: len(broker.sessions) == 2 and bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert not [each for each in broker.sessions[1].publishes if not each.payload]

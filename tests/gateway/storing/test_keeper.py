@@ -1,0 +1,127 @@
+"""Keeping within the budget, on a real file: what goes is declared, what is left is whole."""
+
+import json
+import os
+
+import pytest
+
+from parkgate.config.site import Outbox as Limits
+from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.storing.database import Database
+from parkgate.gateway.storing.keeper import Keeper
+from parkgate.gateway.storing.reader import Reader
+
+DAY = 86_400_000
+
+
+class Later(SystemClock):
+    """A clock that a test moves forward."""
+
+    def __init__(self):
+        self.ahead = 0
+
+    def now(self):
+        return super().now() + self.ahead
+
+
+@pytest.fixture
+def clock():
+    return Later()
+
+
+def keeper_of(outbox, clock, **limits):
+    readers, told = [], []
+    reader = Reader(outbox, outbox.uplink("park"), readers)
+
+    def tell(name, subject, **detail):
+        told.append((name, subject, detail))
+        outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
+
+    return Keeper(outbox, Limits(**limits), readers, clock, tell), reader, told
+
+
+async def rows(outbox, after=0):
+    return await outbox.ask(lambda file: file.rows(after, 9999))
+
+
+async def fill(outbox, clock, count, size=1000):
+    for number in range(count):
+        outbox.store(outbox.series("data", "ab"[number % 2]), clock.now(), lambda *_: os.urandom(size))
+    await outbox.commit()
+
+
+async def test_delivered_snapshots_go_when_they_are_old_and_events_stay(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock)
+    await fill(outbox, clock, 10)
+    outbox.store(outbox.series("event", ""), clock.now(), lambda *_: b"{}")
+    await fill(outbox, clock, 4)
+    reader.settle(range(1, 14), clock.now())
+    assert not await keeper.remove_old()
+    clock.ahead = 31 * DAY
+    assert await keeper.remove_old()
+    assert [row[0] for row in await rows(outbox)] == [11, 14, 15], "the event, and the rows that nobody had yet"
+    assert not await keeper.remove_old()
+    assert told == []
+    reader.settle([14, 15], clock.now())
+    assert await keeper.remove_old()
+    assert outbox.stored == 15
+    assert [row[0] for row in await rows(outbox)] == [11]
+
+
+async def test_over_budget_the_oldest_delivered_go_first_and_need_no_word(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, max_size=200_000)
+    await fill(outbox, clock, 400)
+    await reader.backlog()
+    reader.settle(range(1, 401), clock.now())
+    while await keeper.make_room():
+        pass
+    assert await outbox.ask(Database.size) <= 200_000
+    left = [row[0] for row in await rows(outbox)]
+    assert left == list(range(left[0], 401))
+    assert told == []
+    assert reader.state.expired == 0
+
+
+async def test_undelivered_rows_that_must_go_are_declared_exactly_and_counted(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, max_size=200_000)
+    await fill(outbox, clock, 400)
+    while await keeper.make_room():
+        pass
+    left = {row[0] for row in await rows(outbox) if row[0] <= 400}
+    gone = set(range(1, 401)) - left
+    declared = [(subject, seq) for name, subject, detail in told for seq in range(detail["from"], detail["to"] + 1)]
+    assert sorted(declared) == sorted(("ab"[(row - 1) % 2], (row + 1) // 2) for row in gone)
+    assert {each[0] for each in told} == {"expired"}
+    assert sum(detail["count"] for _, _, detail in told) == len(gone)
+    assert (reader.state.expired, reader.delivered) == (len(gone), 0)
+    assert reader.waiting == len(left) + len(told)
+    handed = [row.id for row in await reader.backlog()]
+    assert handed == sorted(left | {row[0] for row in await rows(outbox, 400)})
+
+
+async def test_removing_and_declaring_are_one_commit(outbox, clock, monkeypatch):
+    keeper, _, told = keeper_of(outbox, clock, max_size=100_000)
+    await fill(outbox, clock, 200)
+    seen = []
+    real = outbox._database.commit
+
+    def watched(records, series, uplinks, removed=()):
+        seen.append((len(records), len(removed)))
+        real(records, series, uplinks, removed)
+
+    monkeypatch.setattr(outbox._database, "commit", watched)
+    assert await keeper.make_room()
+    assert seen == [(len(told), seen[0][1])]
+    assert seen[0][1] > 0
+
+
+async def test_space_is_given_back_to_the_file_system(outbox, clock, tmp_path):
+    keeper, reader, _ = keeper_of(outbox, clock, max_size=100_000)
+    await fill(outbox, clock, 600)
+    reader.settle(range(1, 601), clock.now())
+    ask = outbox._database._connection.execute
+    before = ask("PRAGMA page_count").fetchone()[0]
+    while await keeper.make_room():
+        await outbox.ask(lambda file: file.give_back(512))
+    assert ask("PRAGMA page_count").fetchone()[0] < before / 2
+    assert (tmp_path / "outbox.sqlite").exists()

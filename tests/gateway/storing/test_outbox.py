@@ -1,0 +1,257 @@
+"""The outbox's rules, on a real file."""
+
+import asyncio
+import json
+import random
+import sqlite3
+
+import pytest
+
+from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.storing import outbox as room
+from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.outbox import Outbox
+
+
+def body(seq, low):
+    return json.dumps({"seq": seq, "low": low}).encode()
+
+
+def reopen(path):
+    return Outbox.open(path, SystemClock(), 1.0, random.Random(2))
+
+
+async def test_records_are_numbered_without_holes_and_handed_on_after_their_commit(outbox):
+    seen = []
+    outbox.followers.append(seen.extend)
+    series = outbox.series("data", "stack-1")
+    for _ in range(3):
+        outbox.store(series, 1, body)
+    assert seen == []
+    await outbox.commit()
+    assert [(each.id, each.seq, each.body) for each in seen] == [
+        (1, 1, b'{"seq": 1, "low": 1}'), (2, 2, b'{"seq": 2, "low": 1}'), (3, 3, b'{"seq": 3, "low": 1}'),
+    ]  # fmt: skip
+    assert outbox.stored == 3
+    assert outbox.collected == 3
+
+
+async def test_each_instrument_and_kind_has_its_own_numbers(outbox):
+    first, second, events = outbox.series("data", "a"), outbox.series("data", "b"), outbox.series("event", "")
+    for series in (first, second, first, events):
+        outbox.store(series, 1, body)
+    assert (first.seq, second.seq, events.seq) == (2, 1, 1)
+    assert outbox.series("data", "a") is first
+
+
+async def test_what_was_stored_is_read_back_byte_for_byte(outbox):
+    series = outbox.series("data", "stack-1")
+    payloads = [bytes([number]) * 50 for number in range(20)]
+    for payload in payloads:
+        outbox.store(series, 1, lambda *_, payload=payload: payload)
+    await outbox.commit()
+    assert [each.body for each in await outbox.read(0, 20, 100)] == payloads
+    assert [each.id for each in await outbox.read(5, 9, 100)] == [6, 7, 8, 9]
+    assert [each.id for each in await outbox.read(5, 20, 2)] == [6, 7]
+
+
+async def test_numbers_and_epoch_go_on_after_a_restart(tmp_path):
+    box = reopen(tmp_path)
+    epoch = box.epoch
+    box.store(box.series("data", "a"), 1, body)
+    await box.commit()
+    await box.close()
+    again = reopen(tmp_path)
+    again.store(again.series("data", "a"), 2, body)
+    await again.commit()
+    assert again.epoch == epoch
+    assert [(each.id, each.seq) for each in await again.read(0, 9, 9)] == [(1, 1), (2, 2)]
+    await again.close()
+
+
+async def test_a_record_that_was_never_committed_leaves_no_hole(tmp_path):
+    box = reopen(tmp_path)
+    series = box.series("data", "a")
+    box.store(series, 1, body)
+    await box.commit()
+    box.store(series, 1, body)  # numbered 2, and lost with the process
+    await box.close()
+    again = reopen(tmp_path)
+    again.store(again.series("data", "a"), 2, body)
+    await again.commit()
+    assert [each.seq for each in await again.read(0, 9, 9)] == [1, 2]
+    await again.close()
+
+
+async def test_another_machine_begins_another_epoch_that_sorts_behind(tmp_path, monkeypatch):
+    box = reopen(tmp_path)
+    first = box.epoch
+    box.store(box.series("data", "a"), 1, body)
+    await box.commit()
+    await box.close()
+    monkeypatch.setattr(room, "machine", lambda: "another")
+    again = reopen(tmp_path)
+    assert again.epoch > first
+    again.store(again.series("data", "a"), 1, body)
+    await again.commit()
+    assert [(each.series.epoch, each.seq) for each in await again.read(0, 9, 9)] == [(first, 1), (again.epoch, 1)]
+    await again.close()
+
+
+async def test_a_lost_file_begins_another_epoch_that_sorts_behind(tmp_path):
+    box = reopen(tmp_path)
+    first = box.epoch
+    await box.close()
+    (tmp_path / "outbox.sqlite").unlink()
+    again = reopen(tmp_path)
+    assert again.epoch > first
+    assert again.epoch[:4] == "0002"
+    await again.close()
+
+
+async def test_a_commit_that_fails_keeps_its_records_in_order_for_the_next(outbox, monkeypatch):
+    series, seen = outbox.series("data", "a"), []
+    outbox.followers.append(seen.extend)
+    real = outbox._database.commit
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(outbox._database, "commit", full)
+    outbox.store(series, 1, body)
+    await outbox.commit()
+    assert seen == []
+    assert "full" in outbox.fault
+    assert outbox.queued == 1
+    monkeypatch.setattr(outbox._database, "commit", real)
+    outbox.store(series, 1, body)
+    await outbox.commit()
+    assert [each.seq for each in seen] == [1, 2]
+    assert outbox.fault == ""
+    assert outbox.queued == 0
+
+
+async def test_past_the_limit_records_are_rejected_unnumbered_and_counted(outbox, monkeypatch):
+    monkeypatch.setattr(room, "MAX_QUEUED", 40)
+    series = outbox.series("data", "a")
+    for _ in range(5):
+        outbox.store(series, 1, lambda *_: b"x" * 30)
+    assert (outbox.collected, outbox.queued, outbox.rejected, series.seq) == (5, 2, 3, 2)
+    await outbox.commit()
+    outbox.store(series, 1, body)
+    assert series.seq == 3
+
+
+async def test_a_disk_that_fails_ends_the_agent(outbox, monkeypatch):
+    def broken(*_):
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+
+    real = outbox._database.commit
+    monkeypatch.setattr(outbox._database, "commit", broken)
+    outbox.store(outbox.series("data", "a"), 1, body)
+    with pytest.raises(OutboxFault, match="SQLITE_IOERR_FSYNC"):
+        await outbox.commit()
+    monkeypatch.setattr(outbox._database, "commit", real)
+
+
+async def test_run_commits_within_the_window_and_urgent_records_at_once(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 3600.0, random.Random(1))
+    box._last_commit = box._clock.monotonic()  # a commit just was, so the next one is an hour away
+    running, stored = asyncio.create_task(box.run()), asyncio.Event()
+    box.followers.append(lambda _: stored.set())
+    box.store(box.series("data", "a"), 1, body)
+    for _ in range(3):
+        await asyncio.sleep(0)
+    assert not stored.is_set()
+    box.store(box.series("alarm", "a"), 1, body, urgent=True)
+    await asyncio.wait_for(stored.wait(), 5)
+    assert box.stored == 2
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await box.close()
+
+
+class Still(SystemClock):
+    """A clock that a test sets."""
+
+    def __init__(self, now):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+    def monotonic(self):
+        return self.time / 1000
+
+
+@pytest.mark.parametrize(("now", "wait"), [(10_000, 0.4), (10_300, 0.1), (10_400, 1.0), (10_900, 0.5)])
+async def test_commits_stand_at_one_lag_behind_the_multiples_of_the_window(tmp_path, now, wait):
+    box = Outbox.open(tmp_path, Still(now), 1.0, random.Random(1))
+    box._last_commit = now / 1000 - 0.5
+    assert box._wait() == pytest.approx(wait)
+    await box.close()
+
+
+async def test_the_first_record_after_a_pause_does_not_wait_for_the_window(tmp_path):
+    box = Outbox.open(tmp_path, Still(10_400), 5.0, random.Random(1))
+    box.store(box.series("data", "a"), 1, body)
+    assert box._wait() == pytest.approx(0.1)
+    await box.close()
+
+
+async def test_a_second_agent_on_the_same_outbox_is_refused(outbox, tmp_path):
+    with pytest.raises(OutboxFault, match="other agent"):
+        reopen(tmp_path)
+    assert outbox.stored == 0
+
+
+def test_a_file_that_is_no_database_is_refused_and_left_as_it_was(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    path.write_bytes(b"this is not a database, but somebody's notes" * 50)
+    before = path.read_bytes()
+    with pytest.raises(OutboxFault, match="do not delete it"):
+        reopen(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_file_of_a_newer_version_is_refused_and_left_as_it_was(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE future (x); PRAGMA user_version = 99;")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(OutboxFault, match="newer version"):
+        reopen(tmp_path)
+    assert path.read_bytes() == before
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutboxFault, match="data folder"):
+        reopen(tmp_path / "file" / "data")
+
+
+async def test_the_file_is_synced_at_every_commit_and_gives_space_back(outbox):
+    ask = outbox._database._connection.execute
+    assert ask("PRAGMA journal_mode").fetchone() == ("wal",)
+    assert ask("PRAGMA synchronous").fetchone() == (2,)  # FULL
+    assert ask("PRAGMA auto_vacuum").fetchone() == (2,)  # INCREMENTAL
+
+
+async def test_quarantine_and_meta_records_are_kept(outbox):
+    await outbox.ask(lambda file: file.quarantine("park", [7, 8], "0x99"))
+    await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"{}")], 0))
+    await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"changed"), ("a", "rev2", b"{}")], 5))
+    assert await outbox.ask(Database.quarantined) == {"park": 2}
+    assert await outbox.ask(lambda database: database.descriptions.all()) == [
+        ("a", "rev1", b"{}"),
+        ("a", "rev2", b"{}"),
+    ]
+
+
+async def test_an_instrument_that_comes_back_is_no_longer_cleared(outbox):
+    await outbox.ask(lambda file: file.descriptions.note_cleared("park", ["a", "b"]))
+    await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"{}")], 0))
+    assert await outbox.ask(lambda file: file.descriptions.cleared("park")) == {"b"}

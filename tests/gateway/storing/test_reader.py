@@ -1,0 +1,133 @@
+"""What an uplink takes from the outbox, and what `low` then says."""
+
+import random
+import zlib
+
+from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.storing import reader as room
+from parkgate.gateway.storing.database import Damaged
+from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.reader import Reader
+
+NOW = 1_000_000
+
+
+async def fill(outbox, count, names=("a", "b")):
+    """Store `count` rows, taking the instruments in turn."""
+    for number in range(count):
+        outbox.store(outbox.series("data", names[number % len(names)]), NOW, lambda seq, low: b"%d:%d" % (seq, low))
+    await outbox.commit()
+
+
+def reader_of(outbox, name="park", peers=None):
+    return Reader(outbox, outbox.uplink(name), [] if peers is None else peers)
+
+
+async def test_a_new_uplink_begins_with_what_is_stored_from_now_on(outbox):
+    await fill(outbox, 4)
+    reader = reader_of(outbox)
+    assert (reader.waiting, reader.behind, reader.settled) == (0, False, 0)
+    await fill(outbox, 2)
+    assert (reader.waiting, reader.behind) == (2, True)
+    reader.settle([row.id for row in await reader.backlog()], NOW)
+    assert (reader.waiting, reader.settled) == (0, 2)
+
+
+async def test_the_backlog_is_handed_out_once_oldest_first_and_again_after_a_rewind(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 5)
+    assert [row.id for row in await reader.backlog()] == [1, 2, 3, 4, 5]
+    assert not reader.behind
+    reader.settle([1, 2], NOW)
+    reader.rewind()
+    assert [row.id for row in await reader.backlog()] == [3, 4, 5]
+
+
+async def test_live_rows_pass_the_backlog_and_are_not_handed_out_again(outbox, monkeypatch):
+    monkeypatch.setattr(room, "CHUNK", 2)
+    reader = reader_of(outbox)
+    await fill(outbox, 3)
+    outbox.followers.append(reader.take)
+    await fill(outbox, 2)
+    reader.settle([4, 5], NOW)
+    rows = [row.id for row in await reader.backlog()] + [row.id for row in await reader.backlog()]
+    assert rows == [1, 2, 3]
+    assert not reader.behind
+    assert reader.waiting == 3
+
+
+async def test_low_rises_only_when_everything_below_was_settled(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 6)
+    await reader.backlog()
+    a, b = outbox.series("data", "a"), outbox.series("data", "b")
+    reader.settle([3, 5], NOW)
+    assert (a.low, b.low) == (1, 1)
+    reader.settle([1], NOW)
+    assert (a.low, b.low) == (2, 1)
+    reader.settle([2, 4, 6], NOW)
+    assert (a.low, b.low) == (4, 4)
+
+
+async def test_low_is_held_back_by_the_slowest_uplink_that_was_reached_within_the_last_day(outbox):
+    peers = []
+    fast, slow = reader_of(outbox, "fast", peers), reader_of(outbox, "slow", peers)
+    await fill(outbox, 4, names=("a",))
+    for reader in (fast, slow):
+        await reader.backlog()
+    a = outbox.series("data", "a")
+    slow.settle([1], NOW)
+    fast.settle([1, 2, 3], NOW)
+    assert a.low == 2
+    fast.settle([4], NOW + room.LATELY + 1)
+    assert a.low == 5
+
+
+async def test_what_was_settled_survives_a_restart_and_the_rest_is_handed_out_again(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    reader = reader_of(box)
+    await fill(box, 6)
+    await reader.backlog()
+    reader.settle([1, 2, 5], NOW)
+    await box.commit()
+    await box.close()
+    again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(2))
+    later = reader_of(again)
+    assert [row.id for row in await later.backlog()] == [3, 4]
+    assert [row.id for row in await later.backlog()] == [6]
+    assert (later.waiting, later.settled) == (3, 3)
+    await again.close()
+
+
+async def test_a_damaged_row_is_told_and_not_handed_out_as_a_record(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 3)
+    connection = outbox._database._connection
+    connection.execute("UPDATE record SET body = ? WHERE id = 2", (zlib.compress(b"another body"),))
+    connection.execute("UPDATE record SET body = x'00' WHERE id = 3")
+    rows = await reader.backlog()
+    assert [isinstance(row, Damaged) for row in rows] == [False, True, True]
+
+
+async def test_rows_that_retention_took_away_are_passed(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 5)
+    outbox._database._connection.execute("DELETE FROM record WHERE id IN (1, 2, 5)")
+    assert [row.id for row in await reader.backlog()] == [3, 4]
+    assert not reader.behind
+
+
+async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, monkeypatch):
+    monkeypatch.setattr(room, "_TRAIL", 10)
+    reader = reader_of(outbox)
+    await fill(outbox, 1)
+    outbox.followers.append(reader.take)
+    for _ in range(30):
+        await fill(outbox, 2)
+    reader.settle(range(2, 62), NOW)
+    assert len(reader._live) <= 12
+    assert outbox.series("data", "a").low == 1
+    await reader.backlog()
+    reader.settle([1], NOW)
+    assert outbox.series("data", "a").low == 32
+    assert outbox.series("data", "b").low == 31
