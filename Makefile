@@ -2,10 +2,14 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# The warning is that of setuptools about its own strict mode, which is what we want.
+INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
+	--editable . --config-settings editable_mode=strict
 
 .PHONY: demo test check bench lock clean
 
 demo: $(VENV)/run
+	$(INSTALL)
 	$(BIN)/parkgate demo $(DEMO)
 
 # A new file is seen by a strict editable install only after it is made again, hence `link` each time.
@@ -38,14 +42,13 @@ need:
 
 .PHONY: link
 link: $(VENV)/develop
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable . --config-settings editable_mode=strict
+	$(INSTALL)
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/run: $(VENV)/bin/python requirements.lock pyproject.toml
 	$(BIN)/python -m pip install --require-hashes --requirement requirements.lock
-	$(BIN)/python -m pip install --quiet --no-build-isolation --no-deps --editable . --config-settings editable_mode=strict
 	touch $@
 
 $(VENV)/develop: $(VENV)/bin/python requirements-dev.lock pyproject.toml

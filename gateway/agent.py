@@ -196,7 +196,7 @@ class Agent:
         if reason:
             fields["reason"] = reason
         if state == "online":
-            backlog = {"records": reader.waiting, "oldest": backlog_since}
+            backlog = {"records": reader.waiting, "oldest": backlog_since if reader.waiting else None}
             fields["backlog"] = {key: value for key, value in backlog.items() if value is not None}
             fields["silent"] = status.silent(self.collectors)
         return encode.status(fields)

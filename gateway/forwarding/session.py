@@ -135,21 +135,21 @@ class Session:
             if newest[instrument] == rev:
                 self._lanes.add(Message(Lane.GREETING, trade.topics.meta(instrument), payload, retain=True))
         self._window = self._accepted.window
-        self._pump()
 
     def say_status(self, state: str, reason: str | None = None) -> None:
         """Publish the status, before anything that waits."""
         payload = self._trade.greeter.status(state, self._reader, self.backlog_since, reason)
         self._lanes.add(Message(Lane.GREETING, self._trade.topics.status, payload, retain=True))
-        self._pump()
+        self._wake.set()
 
     async def _flow(self) -> None:
         """Fill the backfill lane while there is a backlog and watch the link until it is lost."""
         while not self._publisher.lost.done():
+            self._pump()
             while self._poison:
                 await self._set_aside(*self._poison.pop())
             if not self._reader.waiting:
-                await self._clear_left()
+                await self._caught_up()
             if self._hungry():
                 await self._refill()
                 continue
@@ -162,16 +162,20 @@ class Session:
     def _hungry(self) -> bool:
         return self._reader.behind and len(self._lanes.waiting[Lane.BACKFILL]) < max(1, self._window)
 
-    async def _clear_left(self) -> None:
-        """Clear once, when no row refers to it any more, what the broker retains of an instrument that left."""
+    async def _caught_up(self) -> None:
+        """Say that the backlog is gone, and clear once what the broker retains of instruments that left the site."""
         trade = self._trade
+        if self.backlog_since is not None:
+            self.backlog_since = None
+            self.say_status("online")
         if self._leaving is None:
-            self._leaving = left = await trade.greeter.left(trade.uplink.name)
+            retains = self._accepted.retain
+            self._leaving = left = await trade.greeter.left(trade.uplink.name) if retains else {}
             for instrument, revs in left.items():
                 described = [trade.topics.meta(instrument, rev) for rev in revs]
                 for topic in (*described, trade.topics.meta(instrument), trade.topics.live("data", instrument)):
                     self._lanes.add(Message(Lane.GREETING, topic, b"", retain=True))
-            self._pump()
+            self._wake.set()
         elif self._leaving and self._lanes.greeted:
             cleared, self._leaving = self._leaving, {}
             await trade.outbox.ask(lambda database: database.descriptions.note_cleared(trade.uplink.name, cleared))
@@ -185,7 +189,6 @@ class Session:
         limit = min(MAX_PAYLOAD, largest - _OVERHEAD) if largest else MAX_PAYLOAD
         for message in backfill_messages(self._trade.topics, [row for row in rows if isinstance(row, Record)], limit):
             self._lanes.add(message)
-        self._pump()
 
     def take(self, records: Sequence[Record]) -> None:
         """Take what was just committed as live, unless the link cannot keep up: then it is backlog."""
@@ -193,7 +196,6 @@ class Session:
             self._reader.take(records)
             for record in records:
                 self._lanes.add(live_message(self._trade.topics, record))
-            self._pump()
         self._wake.set()
 
     def _pump(self) -> None:
@@ -266,8 +268,9 @@ class Session:
         await trade.outbox.ask(lambda database: database.quarantine(name, rows, reason))
         for row in rows:
             for record in await trade.outbox.read(row - 1, row, 1):
-                detail = {"kind": record.series.kind, "uplink": name, "from": record.seq, "to": record.seq}
-                trade.tell("quarantined", record.series.instrument, **detail, count=1, reason=reason)
+                series = record.series
+                detail = {"kind": series.kind, "epoch": series.epoch, "from": record.seq, "to": record.seq}
+                trade.tell("quarantined", series.instrument, **detail, count=1, reason=reason, uplink=name)
         self._reader.settle(rows, trade.clock.now())
 
     def _check_stuck(self) -> None:

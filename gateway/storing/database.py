@@ -168,8 +168,8 @@ class Database:
     def last_id(self) -> int:
         """Give the id of the newest row ever stored, 0 for none."""
         (newest,) = self._connection.execute("SELECT coalesce(max(id), 0) FROM record").fetchone()
-        (settled,) = self._connection.execute("SELECT coalesce(max(position), 0) FROM uplink").fetchone()
-        return int(max(newest, settled))
+        # Settled rows may have left already, and an id is never used again.
+        return max([int(newest), *(each.progress.highest for each in self.uplinks())])
 
     def series(self) -> list[Series]:
         """Give all series of the file, those of past epochs too."""

@@ -41,7 +41,7 @@ def _account(database: Database, path: Path) -> dict[str, object]:
         "select uplink, count(*) as count from quarantine group by uplink")}  # fmt: skip
     uplinks = list(database["uplink"].rows)
     newest = next(database.query("select coalesce(max(id), 0) as id from record"))["id"]
-    stored = max([newest, *(row["position"] for row in uplinks)])
+    stored = max([newest, *(_progress(row).highest for row in uplinks)])
     free = os.statvfs(path)
     return {
         "path": str(path),
@@ -53,8 +53,12 @@ def _account(database: Database, path: Path) -> dict[str, object]:
     }
 
 
+def _progress(row: dict[str, int | str]) -> Progress:
+    return Progress.parse(int(row["position"]), str(row["ahead"]))
+
+
 def _uplink(row: dict[str, int | str], stored: int, quarantined: int) -> dict[str, object]:
-    settled = Progress.parse(int(row["position"]), str(row["ahead"])).settled
+    settled = _progress(row).settled
     expired = int(row["expired"])
     return {
         "name": row["name"],

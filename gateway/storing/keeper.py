@@ -58,7 +58,10 @@ class Keeper:
         over = rows_over(used, self._limits.max_size, count)
         if not over or not oldest:
             return False
-        gone, expired = to_remove(await self._rows(0), over)
+        # Delivered rows go first, even where undelivered ones stand before them.
+        passed = max(each.state.progress.begins_again for each in self._readers)
+        rows = {row.id: row for after in (0, passed - 1) for row in await self._rows(after)}
+        gone, expired = to_remove(list(rows.values()), over)
         now = self._clock.now()
         for run in expired:
             series = self._outbox.by_id[run.series]

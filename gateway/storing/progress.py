@@ -37,6 +37,16 @@ class Progress:
         """How many rows are settled, counted from row 1."""
         return self.position + sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
+    @property
+    def highest(self) -> int:
+        """Give the highest settled row."""
+        return self._lasts[-1] if self._lasts else self.position
+
+    @property
+    def begins_again(self) -> int:
+        """Give the first settled row above the hole behind `position`, the one after it if there is none."""
+        return self._firsts[0] if self._firsts else self.position + 1
+
     def settle(self, first: int, last: int) -> None:
         """Note that the rows from `first` to `last` are settled."""
         first = max(first, self.position + 1)

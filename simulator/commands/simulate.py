@@ -23,7 +23,7 @@ from parkgate.drivers.modbus.address import parse
 from parkgate.simulator.park import CannotListen, Park
 from parkgate.simulator.scenario import Scenario, load_scenario, packaged
 
-HELP = "Stand in for a park's instruments: serve a scenario on Modbus TCP and OPC UA"
+HELP = "stand in for a park's instruments: serve a scenario on Modbus TCP and OPC UA"
 
 _MODBUS_TABLES = {"coil": "0", "discrete": "1", "input": "3", "holding": "4"}
 """What the tool mbpoll calls them."""

@@ -20,6 +20,7 @@ from parkgate.gateway.commands.cabinet_checks import bytes_a_day
 from parkgate.gateway.commands.sizes import LONGEST_DOUBLE, LONGEST_SINGLE, largest_snapshot, usual_snapshots
 from parkgate.gateway.messages.encode import SnapshotEncoder
 from parkgate.gateway.processing.validity import Judge
+from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.outbox import Outbox
 
 SOURCE = "xuwei/gw-01"
@@ -111,10 +112,10 @@ async def test_the_disk_a_day_takes_is_what_a_real_outbox_grows_by(tmp_path, cou
     )
     box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
     series = box.series("data", "stack-1")
-    empty = await box.size()
+    empty = await box.ask(Database.size)
     for place, body in enumerate(usual_snapshots(SOURCE, about, 3_000)):
         box.store(series, place, lambda _seq, _low, body=body: body)
     await box.commit()
-    grown = await box.size() - empty
+    grown = await box.ask(Database.size) - empty
     await box.close()
     assert bytes_a_day(site) / 86_400 == pytest.approx(grown / 3_000, rel=0.15)

@@ -18,6 +18,7 @@ from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
 
 ROOT = "park/v1/xuwei/gw-01"
+DECLARED = {"kind": "data", "uplink": "park", "count": 1}
 
 
 class Hasty(SystemClock):
@@ -102,6 +103,12 @@ def topics(session):
     return [each.topic.removeprefix(ROOT + "/") for each in session.publishes]
 
 
+def rows_of(session):
+    """Give what carries rows: neither status nor meta."""
+    kinds = ("data", "backfill", "event")
+    return [each for each in session.publishes if each.topic.removeprefix(ROOT + "/").split("/")[0] in kinds]
+
+
 async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_flow(outbox):
     async with ScriptedBroker() as broker:
         bench = Bench(outbox, broker.url)
@@ -109,8 +116,8 @@ async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_
         async with running(bench):
             await bench.until(lambda: not bench.reader.waiting)
             (session,) = broker.sessions
-            assert topics(session) == ["status", "meta/a/rev1", "meta/a/rev2", "meta/a", "backfill/a"]
-            assert [each.retain for each in session.publishes] == [True, True, True, True, False]
+            assert topics(session)[:5] == ["status", "meta/a/rev1", "meta/a/rev2", "meta/a", "backfill/a"]
+            assert [each.retain for each in session.publishes[:5]] == [True, True, True, True, False]
             assert json.loads(session.publishes[0].payload) == {"state": "online", "connection": 1, "reason": None}
             assert session.connect.will.topic == f"{ROOT}/status"
             assert json.loads(session.connect.will.payload)["state"] == "offline"
@@ -125,7 +132,7 @@ async def test_rows_stored_before_the_connection_are_backfill_and_later_ones_liv
             await bench.until(lambda: not bench.reader.waiting)
             await bench.store("a", "")
             await bench.until(lambda: not bench.reader.waiting)
-            sent = broker.sessions[0].publishes[4:]
+            sent = rows_of(broker.sessions[0])
             assert [each.topic.removeprefix(ROOT + "/") for each in sent] == [
                 "backfill/a", "backfill/b", "event", "data/a", "event",
             ]  # fmt: skip
@@ -171,8 +178,8 @@ async def test_a_row_without_a_puback_is_sent_again_byte_for_byte_by_the_next_co
             await bench.store("a")
             await bench.until(lambda: len(broker.sessions) == 2 and not bench.reader.waiting)
             first, second = broker.sessions
-            assert second.publishes[-1].topic.endswith("backfill/a")
-            assert second.publishes[-1].payload == b"[" + first.publishes[-1].payload + b"]"
+            assert rows_of(second)[-1].topic.endswith("backfill/a")
+            assert rows_of(second)[-1].payload == b"[" + first.publishes[-1].payload + b"]"
             assert (bench.reader.settled, bench.forwarder.counters.delivered) == (1, 1)
             assert json.loads(second.publishes[0].payload)["connection"] == 2
 
@@ -198,7 +205,7 @@ async def test_a_refused_row_is_kept_told_once_and_tried_again_alone(outbox, mon
             assert len(refusals) == 2
             assert bench.forwarder.counters.refused == {code: 2}
             assert [each[0] for each in bench.told].count("refused") == 1
-            assert broker.sessions[0].publishes[-1].payload == refusals[0]
+            assert rows_of(broker.sessions[0])[-1].payload == refusals[0]
             assert len(broker.sessions) == 1
 
 
@@ -216,7 +223,7 @@ async def test_a_row_that_can_never_be_taken_is_set_aside_and_told(outbox, code)
             await bench.until(lambda: not bench.reader.waiting)
             assert await outbox.ask(Database.quarantined) == {"park": 1}
             assert bench.forwarder.counters.delivered == 1
-            declared = {"kind": "data", "uplink": "park", "from": 1, "to": 1, "count": 1, "reason": f"0x{code:02X}"}
+            declared = {**DECLARED, "epoch": outbox.epoch, "from": 1, "to": 1, "reason": f"0x{code:02X}"}
             assert ("quarantined", "a", declared) in bench.told
 
 
@@ -248,7 +255,7 @@ async def test_a_link_that_gives_no_puback_is_cut_and_the_row_goes_by_the_next(o
             await bench.until(lambda: bench.forwarder.online)
             await bench.store("a")
             await bench.until(lambda: not bench.reader.waiting)
-            assert topics(broker.sessions[-1])[-1] == "backfill/a"
+            assert rows_of(broker.sessions[-1])[-1].topic.endswith("backfill/a")
             assert len(broker.sessions) == 2
 
 
@@ -273,7 +280,7 @@ async def test_a_live_lane_that_is_full_leaves_rows_to_the_backlog_and_loses_non
             gate.set()
             acknowledge(*waiting[0])
             await bench.until(lambda: not bench.reader.waiting)
-            sent = broker.sessions[0].publishes[4:]
+            sent = rows_of(broker.sessions[0])
             assert {each.topic.split("/")[4] for each in sent} == {"data", "backfill"}
             assert bench.reader.settled == 20
 
@@ -285,10 +292,10 @@ async def test_a_damaged_row_is_told_and_never_sent(outbox):
         outbox._database._connection.execute("UPDATE record SET crc = crc + 1 WHERE id = 2")
         async with running(bench):
             await bench.until(lambda: not bench.reader.waiting)
-            pack = json.loads(broker.sessions[0].publishes[-1].payload)
+            pack = json.loads(rows_of(broker.sessions[0])[-1].payload)
             assert [each["seq"] for each in pack] == [1, 3]
             assert await outbox.ask(Database.quarantined) == {"park": 1}
-            declared = {"kind": "data", "uplink": "park", "from": 2, "to": 2, "count": 1, "reason": "damaged"}
+            declared = {**DECLARED, "epoch": outbox.epoch, "from": 2, "to": 2, "reason": "damaged"}
             assert ("quarantined", "a", declared) in bench.told
 
 
@@ -312,6 +319,15 @@ async def test_the_status_is_published_again_when_what_it_says_has_changed(outbo
             await bench.until(lambda: bench.forwarder.online)
             bench.forwarder.refresh()
             await bench.until(lambda: topics(broker.sessions[0]).count("status") == 2)
+
+
+async def test_the_status_says_when_the_backlog_is_gone(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store("a")
+        async with running(bench):
+            await bench.until(lambda: topics(broker.sessions[0]).count("status") == 2 if broker.sessions else False)
+            assert not bench.reader.waiting
 
 
 async def test_an_unreachable_broker_is_told_once_and_tried_again(outbox):
@@ -352,9 +368,11 @@ async def test_what_the_broker_retains_of_an_instrument_that_left_is_cleared_onc
             async with asyncio.timeout(20):
                 while await outbox.ask(lambda file: file.descriptions.cleared("park")) != {"old"}:
                     await asyncio.sleep(0.005)
-            sent = broker.sessions[0].publishes
-            assert topics(broker.sessions[0])[4:] == ["backfill/old", "meta/old/rev0", "meta/old", "data/old"]
-            assert [(each.payload, each.retain) for each in sent[5:]] == [(b"", True)] * 3
+            sent = [each for each in broker.sessions[0].publishes[4:] if not each.topic.endswith("/status")]
+            assert [each.topic.removeprefix(ROOT + "/") for each in sent] == [
+                "backfill/old", "meta/old/rev0", "meta/old", "data/old",
+            ]  # fmt: skip
+            assert [(each.payload, each.retain) for each in sent[1:]] == [(b"", True)] * 3
             broker.sessions[0].cut()
             await bench.until(lambda: len(broker.sessions) == 2 and bench.forwarder.online)
             await bench.store("a")

@@ -125,3 +125,25 @@ async def test_space_is_given_back_to_the_file_system(outbox, clock, tmp_path):
         await outbox.ask(lambda file: file.give_back(512))
     assert ask("PRAGMA page_count").fetchone()[0] < before / 2
     assert (tmp_path / "outbox.sqlite").exists()
+
+
+async def test_a_row_that_was_delivered_ahead_and_left_never_lends_its_number_to_another(outbox, clock):
+    keeper, reader, _ = keeper_of(outbox, clock)
+    await fill(outbox, clock, 12)
+    reader.settle([11, 12], clock.now())
+    clock.ahead = 31 * DAY
+    assert await keeper.remove_old()
+    await outbox.commit()
+    assert [row[0] for row in await rows(outbox)] == list(range(1, 11))
+    assert await outbox.ask(Database.last_id) == 12
+
+
+async def test_over_budget_rows_delivered_ahead_of_the_backlog_go_before_it(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, max_size=400_000)
+    await fill(outbox, clock, 400)
+    reader.settle(range(201, 401), clock.now())
+    while await keeper.make_room():
+        pass
+    left = [row[0] for row in await rows(outbox)]
+    assert left[:200] == list(range(1, 201))
+    assert told == []

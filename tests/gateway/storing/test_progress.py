@@ -54,3 +54,14 @@ def test_settling_twice_changes_nothing():
     progress.settle(6, 6)
     progress.settle(6, 6)
     assert (progress.position, progress.ahead, progress.settled) == (4, "[[6,6]]", 5)
+
+
+@given(st.integers(0, 10), ranges)
+def test_it_knows_the_highest_settled_row_and_where_settled_rows_begin_again(position, settled):
+    progress, rows = Progress(position), set(range(position + 1))
+    for first, last in settled:
+        progress.settle(first, last)
+        rows |= set(range(first, last + 1))
+    assert progress.highest == max(rows)
+    beyond = [row for row in rows if row > progress.position]
+    assert progress.begins_again == min(beyond, default=progress.position + 1)
