@@ -126,26 +126,18 @@ class Database:
     def _open(cls, path: Path) -> Database:
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        if version > VERSION:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
+        if version > VERSION or (tables and not version):
             connection.close()
-            raise OutboxFault(
-                say(
-                    "the outbox was written by a newer version ({found}; known {known})",
-                    found=version,
-                    known=VERSION,
-                ),
-                where=str(path),
-                hint=say("Install the newer Parkgate again, or give another data folder. The file is untouched."),
-            )
+            raise _foreign(path, version)
         # Order matters: auto_vacuum is ignored once WAL is on or a table exists.
         connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
         # One agent a file: the lock is taken at the first write and kept until the process ends, however it ends.
         connection.execute("PRAGMA locking_mode = EXCLUSIVE")
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version < VERSION:
-            create(connection) if tables == 0 else migrate(connection)
+            migrate(connection) if version else create(connection)
         connection.execute("BEGIN IMMEDIATE")
         connection.execute("COMMIT")
         return cls(connection)
@@ -154,16 +146,16 @@ class Database:
         """Close the file; the WAL is merged into it."""
         self._connection.close()
 
-    def identity(self) -> tuple[str, str, int] | None:
-        """Give the file's epoch, machine and count of rejected records; None for a new file."""
-        row = self._connection.execute("SELECT epoch, machine, rejected FROM identity").fetchone()
-        return (row[0], row[1], row[2]) if row else None
+    def identity(self) -> tuple[str, str] | None:
+        """Give the file's epoch and machine; None for a new file."""
+        row = self._connection.execute("SELECT epoch, machine FROM identity").fetchone()
+        return (row[0], row[1]) if row else None
 
     def begin_epoch(self, epoch: str, machine: str) -> None:
         """Note the epoch that begins: series number from 1 again under it."""
         with Transaction(self._connection):
             self._connection.execute("DELETE FROM identity")
-            self._connection.execute("INSERT INTO identity VALUES (?, ?, 0)", (epoch, machine))
+            self._connection.execute("INSERT INTO identity VALUES (?, ?)", (epoch, machine))
 
     def last_id(self) -> int:
         """Give the id of the newest row ever stored, 0 for none."""
@@ -239,6 +231,17 @@ class Database:
         (pages,), (free,) = ask("PRAGMA page_count").fetchone(), ask("PRAGMA freelist_count").fetchone()
         (page,) = ask("PRAGMA page_size").fetchone()
         return int((pages - free) * page)
+
+
+def _foreign(path: Path, version: int) -> OutboxFault:
+    """Give the fault of a file that is not ours to touch."""
+    if version:
+        what = say("the outbox was written by a newer version ({found}; known {known})", found=version, known=VERSION)
+        hint = say("Install the newer Parkgate again, or give another data folder. The file is untouched.")
+    else:
+        what = say("this is a database, but no outbox")
+        hint = say("Give [gateway] data a folder of its own. The file is untouched.")
+    return OutboxFault(what, where=str(path), hint=hint)
 
 
 def _checked(row: tuple[int, int, int, int, int, bytes], series: Series) -> Record | Damaged:

@@ -16,8 +16,7 @@ VERSION = 1
 SCHEMA = """
 CREATE TABLE identity (
     epoch TEXT NOT NULL,             -- one life of this file on this machine: counter and random part
-    machine TEXT NOT NULL,           -- digest of the machine's id; another machine begins another epoch
-    rejected INTEGER NOT NULL        -- records that were collected and could not be stored
+    machine TEXT NOT NULL            -- digest of the machine's id; another machine begins another epoch
 );
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -79,7 +78,7 @@ def migrate(connection: sqlite3.Connection) -> None:
 
     @steps()
     def m001_first_shape(database: Database) -> None:
-        for statement in filter(str.strip, SCHEMA.split(";")):
+        for statement in filter(str.strip, SCHEMA.split(";\n")):
             database.execute(statement)
 
     steps.apply(Database(connection))

@@ -227,6 +227,17 @@ def test_a_file_of_a_newer_version_is_refused_and_left_as_it_was(tmp_path):
     assert path.read_bytes() == before
 
 
+def test_somebody_elses_database_is_refused_and_left_as_it_was(tmp_path):
+    path = tmp_path / "outbox.sqlite"
+    connection = sqlite3.connect(path)
+    connection.executescript("CREATE TABLE invoices (x);")
+    connection.close()
+    before = path.read_bytes()
+    with pytest.raises(OutboxFault, match="no outbox"):
+        reopen(tmp_path)
+    assert path.read_bytes() == before
+
+
 def test_a_folder_that_cannot_be_made_is_told(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(OutboxFault, match="data folder"):
