@@ -19,9 +19,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from parkgate.config.arguments import add_duration
 from parkgate.config.language import say
 from parkgate.config.load import load_site
-from parkgate.config.quantity import duration_ms
 from parkgate.config.site import Site
 from parkgate.gateway.commands.subscriber import PORTS, Subscriber
 from parkgate.gateway.control.client import ask
@@ -73,9 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="SITE|URL", help=say("a site file, or mqtt://host of a broker"))
     parser.add_argument("--follow", action="store_true", help=say("go on where the output is not a terminal"))
     parser.add_argument("--json", action="store_true", help=say("print one JSON line each time"))
-    parser.add_argument(
-        "--for", dest="duration", type=_seconds, metavar="DURATION", help=say('stop by itself after this, as "10min"')
-    )
+    add_duration(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -202,12 +200,3 @@ def _found(picture: Picture) -> int:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(str(duration_ms(text))) / 1000
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)
-        ) from error

@@ -23,9 +23,9 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from parkgate.config.arguments import add_duration
 from parkgate.config.language import say
 from parkgate.config.problem import Problems
-from parkgate.config.quantity import duration_ms
 from parkgate.gateway.messages.board import Board, rows_of_status
 from parkgate.gateway.messages.table import Row, live_table
 from parkgate.simulator.account import Account, account_table, settle
@@ -58,9 +58,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--uplink", metavar="URL", help=say("send to this broker (mqtt:// or mqtts://), not to its own")
     )
-    parser.add_argument(
-        "--for", dest="duration", type=_seconds, metavar="DURATION", help=say('stop by itself after this, as "10min"')
-    )
+    add_duration(parser)
     parser.add_argument("--json", action="store_true", help=say("print nothing but the account, as one JSON line"))
 
 
@@ -174,12 +172,3 @@ def _joined(received: Row, gateway: Row) -> Row:
 
 def _now() -> int:
     return time.time_ns() // 1_000_000
-
-
-def _seconds(text: str) -> float:
-    try:
-        return float(str(duration_ms(text))) / 1000
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)
-        ) from error

@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from parkgate.config.arguments import add_duration
 from parkgate.config.language import say
 from parkgate.config.problem import Problems
-from parkgate.config.quantity import duration_ms
 from parkgate.config.site import Instrument
 from parkgate.drivers.modbus.address import parse
 from parkgate.simulator.park import CannotListen, Park
@@ -60,9 +60,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=say("a scenario file, or one that comes with the package: {names}", names=", ".join(packaged())),
     )
     parser.add_argument("--any-port", action="store_true", help=say("listen on free ports instead of the site file's"))
-    parser.add_argument(
-        "--for", dest="duration", type=_duration, metavar="DURATION", help=say('stop by itself after this, as "10min"')
-    )
+    add_duration(parser)
     parser.add_argument("--json", action="store_true", help=say("print where everything listens as one JSON line"))
 
 
@@ -75,15 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         print(trouble, file=sys.stderr)
         return 1
     return 0
-
-
-def _duration(text: str) -> float:
-    try:
-        return float(str(duration_ms(text))) / 1000
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)
-        ) from error
 
 
 async def _serve(scenario: Scenario, arguments: argparse.Namespace) -> None:
