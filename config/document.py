@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -12,8 +11,8 @@ from parkgate.config.language import say
 from parkgate.config.locate import Locator, locate
 from parkgate.config.locate import Path as Keys
 from parkgate.config.problem import Problem, shown
+from parkgate.config.toml_mistakes import toml_mistake
 
-_POSITION = re.compile(r" \(at (?:line (\d+), column \d+|end of document)\)$")
 _THINGS = ("uplink", "line", "instrument")
 
 
@@ -114,10 +113,8 @@ def read_toml(file: Path, report: Report) -> Document | None:
     try:
         return Document(file, tomllib.loads(text), locate(text))
     except tomllib.TOMLDecodeError as error:
-        match = _POSITION.search(str(error))
-        line = int(match[1]) if match and match[1] else text.count("\n") + 1
-        what = shown(_POSITION.sub("", str(error)))
-        report.problems.append(Problem(file, line, "", say("this is not TOML: {what}", what=what)))
+        line, said = toml_mistake(text, error)
+        report.problems.append(Problem(file, line, "", said))
     except RecursionError:
         report.problems.append(
             Problem(file, None, "", say("this is nested too deeply; use fewer brackets in brackets"))

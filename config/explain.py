@@ -63,6 +63,16 @@ def table_wanted() -> str:
     return say('must be a table, as {{ key = "value" }}')
 
 
+def _table(error: ErrorDetails) -> str:
+    """Say that a table was expected; of a password also which: what was written there is never shown."""
+    if error["loc"][-1] == "password":
+        return say(
+            'write where the password is: {{ credential = "NAME" }}, {{ file = "PATH" }} or {{ env = "NAME" }}, '
+            "never the password itself"
+        )
+    return table_wanted()
+
+
 def unknown_key(key: object, known: Collection[str]) -> str:
     """Say that nobody knows a key, and which one was perhaps meant."""
     return say('unknown key "{key}"', key=shown(key)) + suggestion(key, known)
@@ -156,7 +166,7 @@ _SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
     "tuple_type": lambda _: say("must be a list in square brackets, as [0, 100]"),
     "too_short": _pair,
     "too_long": _pair,
-    "model_type": lambda _: table_wanted(),
+    "model_type": _table,
     "dict_type": lambda _: table_wanted(),
     "greater_than_equal": lambda error: say("must be at least {limit}", limit=error["ctx"]["ge"]),
     "less_than_equal": lambda error: say("must be at most {limit}", limit=error["ctx"]["le"]),

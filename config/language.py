@@ -28,6 +28,20 @@ def language() -> str:
     return "en"
 
 
+class Sentence(str):
+    """A sentence in the reader's language that still knows its English, for whom a record must always read the same."""
+
+    __slots__ = ("english",)
+    english: str
+
+
 def say(sentence: str, /, **values: object) -> str:
     """Give an English sentence in the reader's language, its `{placeholders}` filled in."""
-    return _catalogue(language()).get(sentence, sentence).format(**values)
+    said = Sentence(_catalogue(language()).get(sentence, sentence).format(**values))
+    said.english = sentence.format(**{name: english(value) for name, value in values.items()})
+    return said
+
+
+def english(value: object) -> object:
+    """Give a sentence in English whatever the reader's language is; anything else as it is."""
+    return value.english if isinstance(value, Sentence) else value

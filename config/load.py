@@ -80,6 +80,7 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
     uplinks = _things(Uplink, place.at("uplink"))
     lines = _things(Line, place.at("line"))
     entries = _things(Entry, place.at("instrument"))
+    _needed(place)
     for index, uplink in uplinks.items():
         _report(place.at("uplink", index), uplink_findings(uplink))
     for index, line in lines.items():
@@ -128,6 +129,16 @@ def _things(model: type[Thing], place: Place) -> dict[int, Thing]:
         place.at(index, "name").problem(text)
     read = {index: parse(model, each, place.at(index)) for index, each in enumerate(entries)}
     return {index: each for index, each in read.items() if each is not None}
+
+
+def _needed(place: Place) -> None:
+    """Report that there is nothing to read: neither a line nor an instrument can be left out."""
+    table = place.document.table
+    if not table.get("line", []):
+        place.at("line").problem(say("there is no [[line]]; add one with name and url"))
+    if not table.get("instrument", []):
+        text = say("there is no [[instrument]]; add one with name, line, profile and every")
+        place.at("instrument").problem(text)
 
 
 def _name(entry: object) -> str | None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import difflib
 import io
+import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,7 @@ from parkgate.config.locate import Locator
 from parkgate.config.problem import Problem, shown
 from parkgate.config.profile import Point
 
+_NEEDED = frozenset({"name", "at", "type"})
 _TRUTHS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
@@ -30,15 +33,21 @@ class PointSource:
 def read_points(file: Path, report: Report) -> tuple[PointSource, ...]:
     """Read a table of points (UTF-8, a header row; an empty cell means the default), reporting all that is wrong.
 
-    `range` is written `0..300`, or in two columns `range_low` and `range_high`; several `invalid` values are separated
-    by spaces, and may be hexadecimal (`0xFFFF`).
+    `range` is written `0..300` or `[0, 300]`, or in two columns `range_low` and `range_high`; several `invalid` values
+    are separated by spaces, and may be hexadecimal (`0xFFFF`). A column that nobody knows does not hide what is wrong
+    with the rows: the others are read.
     """
     text = read_text(file, report)
     rows = _numbered(file, text, report) if text is not None else []
-    if not rows or not _good_header(file, rows[0][1], report):
+    if not rows:
         return ()
     header = [each.strip() for each in rows[0][1]]
-    return tuple(_points(file, header, rows[1:], report))
+    for text in _header_mistakes(header):
+        report.problems.append(Problem(file, 1, "", text))
+    meant = _meant(header)
+    if not set(meant) >= _NEEDED:
+        return ()
+    return tuple(_points(file, meant, rows[1:], report))
 
 
 def _numbered(file: Path, text: str, report: Report) -> list[tuple[int, list[str]]]:
@@ -57,18 +66,35 @@ def _numbered(file: Path, text: str, report: Report) -> list[tuple[int, list[str
     return rows or [(1, [])]
 
 
-def _good_header(file: Path, header: list[str], report: Report) -> bool:
-    names = [each.strip() for each in header]
-    known = [*known_keys(Point), "range_low", "range_high"]
-    texts = [
-        unknown_key(name, known) if name not in known else say('the column "{name}" stands there twice', name=name)
-        for index, name in enumerate(names)
-        if name not in known or name in names[:index]
-    ]
-    if "name" not in names:
-        texts.append(say('the first row must name the columns, among them "name", "at" and "type"'))
-    report.problems.extend(Problem(file, 1, "", text) for text in texts)
-    return not texts
+def _known() -> list[str]:
+    return [*known_keys(Point), "range_low", "range_high"]
+
+
+def _header_mistakes(names: list[str]) -> Iterator[str]:
+    if len(names) == 1 and re.search("[;\t，；]", names[0]):
+        yield say("the cells must be separated by commas; save the table as CSV with commas")
+        return
+    known = _known()
+    for index, name in enumerate(names):
+        if name not in known:
+            yield unknown_key(name, known)
+        elif name in names[:index]:
+            yield say('the column "{name}" stands there twice', name=name)
+    if not set(_meant(names)) >= _NEEDED:
+        yield say('the first row must name the columns, among them "name", "at" and "type"')
+
+
+def _meant(names: list[str]) -> list[str]:
+    """Give what each column stands for: "" for one that nobody knows, unless it looks like one that is needed."""
+    known = _known()
+    meant: list[str] = []
+    for name in names:
+        if name in known:
+            meant.append("" if name in meant else name)
+        else:
+            near = difflib.get_close_matches(name.lower(), sorted(_NEEDED - {*names, *meant}), n=1)
+            meant.append(near[0] if near else "")
+    return meant
 
 
 def _points(file: Path, header: list[str], rows: list[tuple[int, list[str]]], report: Report) -> Iterator[PointSource]:
@@ -78,7 +104,7 @@ def _points(file: Path, header: list[str], rows: list[tuple[int, list[str]]], re
             text = say("this row has {count} cells, the header {columns}", count=len(cells), columns=len(header))
             report.problems.append(document.problem(("points",), text))
             continue
-        row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if cell.strip()}
+        row = {name: cell.strip() for name, cell in zip(header, cells, strict=False) if name and cell.strip()}
         if row:
             name = row.pop("name", "")
             yield PointSource(name, _attributes(document, name, row, report), document)
@@ -111,7 +137,7 @@ def _number(text: str) -> float | int:
 
 
 def _range(text: str) -> list[float]:
-    low, high = text.split("..")
+    low, high = text[1:-1].split(",") if text.startswith("[") and text.endswith("]") else text.split("..")
     return [float(low), float(high)]
 
 

@@ -31,7 +31,7 @@ def read_profile(file: Path, report: Report) -> Profile | None:
     _check_header(place)
     if len(report.problems) > before:
         return None
-    table = {**document.table, "name": file.stem, "points": points, "state": states}
+    table = {**document.table, "name": file.stem, "points": tuple(points.values()), "state": states}
     return parse(Profile, table, place)
 
 
@@ -44,7 +44,8 @@ def _check_header(place: Place) -> None:
     parse(Profile, {**header, "name": place.document.file.stem, "points": (placeholder,)}, place)
 
 
-def _points(place: Place, protocol: Protocol | None, base: int) -> tuple[Point, ...]:
+def _points(place: Place, protocol: Protocol | None, base: int) -> dict[str, Point]:
+    """Give the points by the names that stand in the file: one that something is wrong with is `unnamed` itself."""
     points: dict[str, Point] = {}
     before = len(place.report.problems)
     for source in _point_sources(place):
@@ -53,20 +54,20 @@ def _points(place: Place, protocol: Protocol | None, base: int) -> tuple[Point, 
             continue
         if protocol is not None:
             check_point(point, protocol, base, here)
-        earlier = points.get(point.name)
+        earlier = points.get(source.name)
         if earlier is not None and earlier.enabled and point.enabled:
             here.problem(say("a point of this name stands there already; rename one or set enabled = false"))
         elif earlier is None or point.enabled:
-            points[point.name] = point
+            points[source.name] = point
     if not points and len(place.report.problems) == before:
         place.at("points").problem(say('needs its points: a table [points], or points = "points.csv"'))
-    return tuple(points.values())
+    return points
 
 
-def _point_names(document: Document, points: Iterable[Point]) -> list[str]:
+def _point_names(document: Document, points: Iterable[str]) -> list[str]:
     """Give the names a state may use: also those of points that something is wrong with."""
     table = document.table.get("points")
-    return list(table) if isinstance(table, Mapping) else [each.name for each in points]
+    return list(table) if isinstance(table, Mapping) else list(points)
 
 
 def _point_sources(place: Place) -> Iterable[PointSource]:

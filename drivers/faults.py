@@ -9,12 +9,14 @@ Fault
 
 from __future__ import annotations
 
+from parkgate.config.language import say
+
 
 class Fault(Exception):
     """Something went wrong with a line or an instrument: `what` happened, `where`, and a `hint` for the technician."""
 
     def __init__(self, what: str, *, where: str, hint: str) -> None:
-        super().__init__(f"{where}: {what}. {hint}")
+        super().__init__(say("{where}: {what}. {hint}", where=where, what=what, hint=hint))
         self.what = what
         self.where = where
         self.hint = hint

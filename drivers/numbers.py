@@ -56,6 +56,15 @@ def shortest(values: Sequence[float]) -> list[float]:
     return found
 
 
+def exact(raw: int, scale: float, offset: float, digits: int) -> str:
+    """Write a scaled integer with `digits` decimals, from the decimal texts of scale and offset.
+
+    Nothing is lost to a double: up to 28 significant digits are exact. A tie goes to the even digit and a zero is
+    never negative, as with `rounded`.
+    """
+    return f"{raw * Decimal(repr(scale)) + Decimal(repr(offset)):z.{digits}f}"
+
+
 def decimals(*numbers: float) -> int:
     """Count the decimals that a scale and an offset give to an integer: 0.01 and 5 give 2; at most 12."""
     exponents = (Decimal(repr(float(number))).normalize().as_tuple().exponent for number in numbers)

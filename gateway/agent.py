@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from parkgate.config.language import say
+from parkgate.config.language import english, say
 from parkgate.config.site import Instrument, Site, Uplink
 from parkgate.drivers.catalog import open_driver
 from parkgate.gateway import status
@@ -171,26 +171,27 @@ class Agent:
         self.tell("stopped", "")
         await self.outbox.commit()
         await asyncio.gather(*(each.drain(DRAIN) for each in self.forwarders))
-        await self.outbox.commit()
+        await self.outbox.commit(progress=True)
         self._quarantined = await self.outbox.ask(Database.quarantined)
         return status.account(self.outbox, self.collectors, self._uplinks())
 
-    def tell(self, name: str, subject: str, **detail: object) -> None:
-        """Store an event: what happened to which line, instrument or uplink, and its details."""
+    def tell(self, name: str, subject: str, **detail: object) -> int:
+        """Store an event: what happened to whom, and its details, in English; give its row."""
         now = self._world.clock.now()
-        self.outbox.store(
-            self.outbox.series("event", ""), now,
-            encode.event(self._source, self.outbox.epoch, now, name, subject, detail),
-        )  # fmt: skip
+        plain = {key: english(value) for key, value in detail.items()}
+        event = encode.event(self._source, self.outbox.epoch, now, name, subject, plain)
+        return self.outbox.store(self.outbox.series("event", ""), now, event)
 
-    def status(self, state: str, reader: Reader, backlog_since: int | None, reason: str | None = None) -> bytes:
-        """Give the status payload of the uplink that `reader` reads for."""
+    def status(
+        self, state: str, reader: Reader, *, since: int, backlog_since: int | None = None, reason: str | None = None
+    ) -> bytes:
+        """Give the status payload of the uplink that `reader` reads for; `since` is when the state began (ms UTC)."""
         fields: dict[str, object] = {
             "state": state,
             "source": self._source,
             "epoch": self.outbox.epoch,
             "connection": reader.state.connections,
-            "since": self._world.clock.now(),
+            "since": since,
             "version": self._version,
         }
         if reason:
@@ -201,21 +202,17 @@ class Agent:
             fields["silent"] = status.silent(self.collectors)
         return encode.status(fields)
 
-    async def metas(self) -> Sequence[tuple[str, str, bytes]]:
-        """Give the descriptions a connection begins with: all that a waiting row may refer to, today's last."""
-        today = {(name, rev) for name, (rev, _) in self._metas.items()}
-        past = [
-            each
-            for each in await self.outbox.ask(lambda database: database.descriptions.all())
-            if each[:2] not in today
-        ]
-        return [*past, *((name, rev, body) for name, (rev, body) in self._metas.items())]
+    async def metas(self, position: int) -> Sequence[tuple[str, str, bytes]]:
+        """Give the descriptions that rows after row `position` refer to: past ones first, then today's."""
+        past = await self.outbox.ask(lambda database: database.descriptions.needed(position))
+        today = [(name, rev, body) for name, (rev, body) in self._metas.items()]
+        return [*(each for each in past if each[:2] not in {known[:2] for known in today}), *today]
 
     async def left(self, uplink: str) -> dict[str, list[str]]:
         """Give the instruments that left the site, with their revs, that this uplink still holds retained."""
         cleared = await self.outbox.ask(lambda database: database.descriptions.cleared(uplink))
         left: dict[str, list[str]] = {}
-        for name, rev, _ in await self.outbox.ask(lambda database: database.descriptions.all()):
+        for name, rev in await self.outbox.ask(lambda database: database.descriptions.all()):
             if name not in self._metas and name not in cleared:
                 left.setdefault(name, []).append(rev)
         return left
@@ -237,14 +234,13 @@ class Agent:
         """Answer the verb `status`; `request` says nothing more."""
         del request
         self._quarantined = await self.outbox.ask(Database.quarantined)
-        data = str(self.site.gateway.data)
         return {
             "source": self._source,
             "title": self.site.gateway.title,
             "version": self._version,
             "now": self._world.clock.now(),
             "since": self._began,
-            "outbox": status.outbox(self.outbox, data, await self.outbox.ask(Database.size)),
+            "outbox": status.outbox(self.outbox, self.site, await self.outbox.ask(Database.usage)),
             "lines": [status.line(each) for each in self.collectors],
             "instruments": [
                 status.instrument(station, each.schedule.missed[name])

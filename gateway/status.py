@@ -11,6 +11,9 @@ from parkgate.gateway.collecting.collector import Collector, Station
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.storing.outbox import Outbox
 
+_DAY_MS = 86_400_000
+_ENOUGH = 100
+
 
 def version() -> str:
     """Give the version of Parkgate that runs."""
@@ -89,14 +92,22 @@ def uplink(forwarder: Forwarder, quarantined: int) -> dict[str, object]:
     }
 
 
-def outbox(box: Outbox, path: str, size: int) -> dict[str, object]:
-    """Give the outbox's account: collected = stored + rejected + queued, since the agent started."""
-    free = os.statvfs(path)
+def outbox(box: Outbox, site: Site, usage: tuple[int, int]) -> dict[str, object]:
+    """Give the outbox's account: collected = stored + rejected + queued, since the agent started.
+
+    `days_left` is how long an outage the disk holds, as records came so far; None while there are too few to tell.
+    """
+    size, rows = usage
+    free = os.statvfs(site.gateway.data)
+    room = min(site.outbox.max_size, size + free.f_bavail * free.f_frsize)
+    rows_a_day = sum(_DAY_MS / each.every for each in site.instruments)
     return {
-        "path": path,
+        "path": str(site.gateway.data),
         "epoch": box.epoch,
         "bytes": size,
+        "max_size": site.outbox.max_size,
         "free_bytes": free.f_bavail * free.f_frsize,
+        "days_left": round(room * rows / size / rows_a_day, 1) if rows >= _ENOUGH else None,
         "collected": box.collected,
         "stored": box.stored,
         "queued": box.queued,

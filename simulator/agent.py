@@ -15,6 +15,14 @@ from typing import Self
 
 COMMAND = (sys.executable, "-m", "parkgate.gateway.commands.main", "run")
 """What runs an agent; the site file is its last argument."""
+_TIED = """
+import ctypes, os, signal, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, int(signal.SIGTERM), 0, 0, 0)  # PR_SET_PDEATHSIG
+if os.getppid() == int(sys.argv[1]):  # else it died before this line
+    os.execvp(sys.argv[2], sys.argv[2:])
+"""
+"""Becomes the command behind its first argument, and is told to stop when its parent (the first) ends in any way."""
 SOCKET = "control.sock"
 _LONGEST = 4 * 1024 * 1024
 _ASK = 2.0
@@ -26,7 +34,8 @@ Object = Mapping[str, object]
 class Agent:
     """The agent of a site, for as long as the context lasts; whatever is left of it then is killed.
 
-    It is in a session of its own, so that Ctrl-C reaches whoever started it and `stop` comes in order.
+    It is in a session of its own, so that Ctrl-C reaches whoever started it and `stop` comes in order. Should whoever
+    started it be killed, the kernel tells it to stop (Linux only).
     """
 
     def __init__(
@@ -43,7 +52,8 @@ class Agent:
 
     async def __aenter__(self) -> Self:
         self._process = await asyncio.create_subprocess_exec(
-            *self._command, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
+            sys.executable, "-ISc", _TIED, str(os.getpid()), *self._command,
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE, env={**os.environ, **self._secrets}, start_new_session=True,
             limit=_LONGEST,
         )  # fmt: skip

@@ -23,10 +23,11 @@ class DemoSite:
     secrets: Mapping[str, str] = field(default_factory=dict)
 
 
-def demo_site(template: str, lines: Mapping[str, str], uplink: str, data: str) -> DemoSite:
+def demo_site(template: str, lines: Mapping[str, str], uplink: str, data: str, *, gateway_id: str = "") -> DemoSite:
     """Put real addresses into a site file with one uplink: `lines` by name, the uplink's URL and the data folder.
 
-    A `user:password@` of the uplink becomes its `username` and a password from the environment.
+    `gateway_id` replaces the gateway's id, if there is one. A `user:password@` of the uplink becomes its `username` and
+    a password from the environment.
     """
     site = tomllib.loads(template)
     text = template
@@ -36,7 +37,9 @@ def demo_site(template: str, lines: Mapping[str, str], uplink: str, data: str) -
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2]).geturl()
     text = _replace(text, "url", site["uplink"][0]["url"], bare, _credentials(parts.username))
     text = _replace(text, "data", site["gateway"]["data"], data)
-    gateway = f"{site['gateway']['site']}/{site['gateway']['id']}"
+    gateway_id = gateway_id or site["gateway"]["id"]
+    text = _replace(text, "id", site["gateway"]["id"], gateway_id)
+    gateway = f"{site['gateway']['site']}/{gateway_id}"
     prefix = site["uplink"][0].get("prefix", "park")
     secrets = {PASSWORD: unquote(parts.password or "")} if parts.username else {}
     title = f"{site['gateway'].get('title', '')} {gateway}".strip()

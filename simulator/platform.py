@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import ssl
 from collections.abc import Callable
@@ -23,6 +24,8 @@ Listener = Callable[[str, bytes, bool], None]
 
 _ANSWER = 10.0
 _REMEMBERED = 3600
+_QUIET = 0.3
+_CLEAR = 3.0
 _BAD_VERSION = 0x84
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -50,6 +53,7 @@ class Platform:
         self._topics = topics
         self._listener = listener
         self._news = asyncio.Event()
+        self._kept: set[str] = set()
         self._loop: asyncio.AbstractEventLoop
         self._answer: asyncio.Future[int]
         self._client: Client
@@ -80,6 +84,20 @@ class Platform:
         except TimeoutError:
             return False
         return True
+
+    async def clear(self) -> None:
+        """Delete what the broker keeps of these topics, as it lets this user; nobody may send to them any more."""
+        self._kept.clear()
+        self._client.subscribe(self._topics, qos=1)  # once more: it gives everything that it keeps
+        with contextlib.suppress(TimeoutError, RuntimeError):  # gone or refusing: then it stays
+            async with asyncio.timeout(_CLEAR):
+                known = -1
+                while known < len(self._kept):
+                    known = len(self._kept)
+                    await asyncio.sleep(_QUIET)
+                sent = [self._client.publish(topic, b"", qos=1, retain=True) for topic in sorted(self._kept)]
+                for each in sent:
+                    await asyncio.to_thread(each.wait_for_publish, _CLEAR)
 
     async def _open(self, version: MQTTProtocolVersion) -> int | None:
         """Connect and subscribe: 0, the broker's reason for a refusal, or None if it just closed the connection."""
@@ -147,6 +165,8 @@ class Platform:
 
     def _take(self, topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  paho's own third part
         self.books.take(topic, payload, retained)
+        if retained:
+            self._kept.add(topic)
         if self._listener:
             self._listener(topic, payload, retained)
         self._news.set()

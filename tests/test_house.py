@@ -57,6 +57,7 @@ IMPURE_ATTRIBUTES = frozenset({"now", "utcnow", "today", "read_text", "read_byte
 
 BOUNDARIES = {
     "gateway/agent.py": "a supervised loop: the other loops go on",
+    "gateway/collecting/collector.py": "one instrument's turn: flagged and told; the others on its line go on",
     "gateway/forwarding/dialing.py": "a thread: raised where the caller waits",
     "gateway/forwarding/publisher.py": "the caller's callback: handed to whoever waits for the connection's end",
     "gateway/forwarding/wire.py": "the library's step: whatever it was, the connection is over",

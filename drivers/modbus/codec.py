@@ -20,7 +20,7 @@ from parkgate.config.flag import Flag
 from parkgate.config.profile import Order, Point
 from parkgate.config.site import Instrument
 from parkgate.drivers.modbus.plan import Block, Field, width_of
-from parkgate.drivers.numbers import EXACT, decimals, rounded, rounded_singles, shortest
+from parkgate.drivers.numbers import EXACT, decimals, exact, rounded, rounded_singles, shortest
 from parkgate.drivers.snapshot import Value
 
 Raws = Sequence[Any]
@@ -299,21 +299,16 @@ def _integer_steps(point: Point) -> Iterator[Step]:
     """Keep a plain integer one; as a string it is exact at any size."""
     scale, offset = point.scale, point.offset
     plain = (scale, offset) == (1.0, 0.0)
+    digits = decimals(scale, offset) if point.digits is None else point.digits
     if point.as_ == "string":
-        yield lambda raws: [str(raw) for raw in raws] if plain else [_exact(point, raw) for raw in raws]
+        yield lambda raws: [str(raw) if plain else exact(raw, scale, offset, digits) for raw in raws]
         return
     if point.type in _WIDE:
         yield lambda raws: raws if max(map(abs, raws)) <= EXACT else None
     if not plain:
-        digits = decimals(scale, offset) if point.digits is None else point.digits
         yield lambda raws: [raw * scale + offset for raw in raws]
         yield lambda values: values if isfinite(sum(values)) else None
         yield lambda values: rounded_singles(values, digits)
-
-
-def _exact(point: Point, raw: int) -> str:
-    digits = decimals(point.scale, point.offset) if point.digits is None else point.digits
-    return f"{raw * Decimal(repr(point.scale)) + Decimal(repr(point.offset)):.{digits}f}"
 
 
 def _sentinels(point: Point) -> frozenset[float]:

@@ -1,7 +1,8 @@
 """What an OPC UA answer means: plain value, status code and times of each node to a snapshot, and back for a simulator.
 
 A value of Bad status never counts; one of Uncertain or Good status counts unless its sub-code says that somebody or
-something has replaced it. The source's own time counts, then the server's, then the time the answer came.
+something has replaced it. A state, which judges other values, counts only if its status gives no flag at all. The
+source's own time counts, then the server's, then the time the answer came.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from parkgate.config.language import say
 from parkgate.config.profile import STRING_TYPE, Point, State
 from parkgate.config.site import Instrument
 from parkgate.drivers.faults import Unusable
-from parkgate.drivers.numbers import EXACT, decimals, rounded, shortest
+from parkgate.drivers.numbers import EXACT, decimals, exact, rounded, shortest
 from parkgate.drivers.opcua.plan import Plan
 from parkgate.drivers.snapshot import Snapshot, Value
 
@@ -148,7 +149,7 @@ class Decoder:
             values.append(value)
             if flag := misfit or flag:
                 flags[number] = flag
-            if doubtful:
+            elif doubtful:
                 uncertain.add(number)
             if value is not None:
                 times[number] = _time(reading, now)
@@ -172,8 +173,8 @@ def _time(reading: Reading, now: int) -> int:
 
 
 def _state(state: State, reading: Reading) -> int | None:
-    _, readable, _ = judge(reading.status)
-    if not readable or not isinstance(reading.value, int):
+    flag, _, _ = judge(reading.status)
+    if flag or not isinstance(reading.value, int):
         return None
     word = int(reading.value)
     if state.bits is None:
@@ -202,7 +203,7 @@ def _taker(point: Point, *, where: str) -> Taker:
 def _integer_taker(point: Point, limits: tuple[int, int]) -> Taker:
     lowest, highest = limits
     invalid = frozenset(point.invalid)
-    scaled = point.scale != 1 or point.offset != 0
+    shown = _whole if point.scale == 1 and point.offset == 0 else _scaled
     digits = point.digits if point.digits is not None else decimals(point.scale, point.offset)
 
     def take(reading: Reading) -> Taken:
@@ -213,14 +214,23 @@ def _integer_taker(point: Point, limits: tuple[int, int]) -> Taker:
             return _FAULTY
         if not lowest <= raw <= highest:
             return _BEYOND
-        if scaled:
-            value = raw * point.scale + point.offset
-            return (rounded((value,), digits)[0], None) if math.isfinite(value) else _BEYOND
-        if point.as_ == "string":
-            return str(raw), None
-        return (raw, None) if -EXACT <= raw <= EXACT else _BEYOND
+        value = shown(point, raw, digits)
+        return _BEYOND if value is None else (value, None)
 
     return take
+
+
+def _whole(point: Point, raw: int, _: int) -> Value | None:
+    if point.as_ == "string":
+        return str(raw)
+    return raw if -EXACT <= raw <= EXACT else None
+
+
+def _scaled(point: Point, raw: int, digits: int) -> Value | None:
+    value = raw * point.scale + point.offset
+    if not math.isfinite(value):
+        return None
+    return exact(raw, point.scale, point.offset, digits) if point.as_ == "string" else rounded((value,), digits)[0]
 
 
 def _float_taker(point: Point) -> Taker:

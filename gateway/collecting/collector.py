@@ -1,7 +1,8 @@
 """One loop a line: ask who is due, read, judge, encode, store. A fault of an instrument becomes flagged snapshots.
 
 Every turn of every instrument stores a snapshot: a silent instrument, or a line that is down, stands as
-`no-communication`, never as nothing.
+`no-communication`, never as nothing. A fault of our own code or of a library's costs the instrument that met it its
+turn, and its neighbours nothing.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ LONGEST_WAIT = 10.0
 _log = logging.getLogger("parkgate.line")
 
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
-Tell = Callable[..., None]
+Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
 
 
@@ -83,7 +84,8 @@ class Collector:
         self._driver: Driver | None = None
         self._attempt = 0
         self._retry_at = float("-inf")
-        self._fault: Unreachable | None = None
+        self._fault: Fault | None = None
+        self._broken = 0  # reads that ended in a fault of ours since the line last gave an answer
 
     async def run(self) -> None:
         """Take turns; for ever."""
@@ -97,65 +99,97 @@ class Collector:
                     await self.turn(self.state.stations[instrument.name])
 
     async def turn(self, station: Station) -> None:
-        """Read one instrument and store what came of it."""
+        """Read one instrument and store what came of it: its answer, or that there is none."""
         station.reads += 1
         try:
-            driver = await self._opened()
-            snapshots = await driver.read(station.instrument)
+            for snapshot in await self._read(station.instrument):
+                self._store(station, station.judge(snapshot))
         except Fault as fault:
-            if isinstance(fault, Unreachable):
-                await self._down(fault)
-            self._silent(station, fault)
-            snapshots = (unread(station.instrument, self._clock.now()),)
+            self._failed(station, fault)
+        except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
+            self._failed(station, self._ours(station, error), error)
         else:
-            self._answered(station)
-        for snapshot in snapshots:
-            self._store(station, station.judge(snapshot))
+            self._answers(station)
 
-    def _store(self, station: Station, snapshot: Snapshot) -> None:
-        station.latest = snapshot
-        encode = station.encode
-        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low))
+    async def _read(self, instrument: Instrument) -> Sequence[Snapshot]:
+        """Ask an instrument; leave a line that was lost."""
+        try:
+            driver = await self._opened()
+            snapshots = await driver.read(instrument)
+        except Unreachable:
+            await self._leave()
+            raise
+        self._up()
+        return snapshots
 
     async def _opened(self) -> Driver:
         """Give the open driver; while the line is down, try it no more often than the back-off allows."""
+        if self._broken > 1:
+            await self._leave()  # nobody was answered in between: what broke may be the connection, so make a new one
         if self._driver is None:
             if self._fault and self._clock.monotonic() < self._retry_at:
                 raise self._fault.with_traceback(None)
             self._driver = await self._stack.enter_async_context(self._opening)
         return self._driver
 
-    async def _down(self, fault: Unreachable) -> None:
-        """Leave the line and note when to try it again."""
+    async def _leave(self) -> None:
+        self._driver = None
+        self._broken = 0
+        await self._stack.aclose()
+
+    def _store(self, station: Station, snapshot: Snapshot) -> None:
+        station.latest = snapshot
+        encode = station.encode
+        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low))
+
+    def _up(self) -> None:
+        self._broken = 0
+        if not self.state.up:
+            self.state.up, self.state.since, self.state.fault, self._attempt = True, self._clock.now(), "", 0
+            self._tell("line-up", self.line.name)
+            _log.info(say("line {name} is up", name=self.line.name))
+
+    def _down(self, fault: Fault, error: Exception | None) -> None:
+        """Note when to try the line again."""
         if fault is self._fault:
             return
         self._fault = fault
-        self._driver = None
-        await self._stack.aclose()
         self._retry_at = self._clock.monotonic() + next_delay(self._attempt, self._rng, cap=LONGEST_WAIT)
         self._attempt += 1
         if self.state.up or not self.state.fault:
             self.state.up, self.state.since = False, self._clock.now()
             self._tell("line-down", self.line.name, reason=fault.what)
-            _log.warning("%s", fault)
+            _log.warning("%s", fault, exc_info=error)
         self.state.fault = str(fault)
 
-    def _silent(self, station: Station, fault: Fault) -> None:
-        station.failed += 1
-        if not station.fault:
-            self._tell("silent", station.instrument.name, reason=fault.what)
-            if not isinstance(fault, Unreachable):
-                _log.warning("%s", fault)
-            station.fault = str(fault)
-            self._changed()
-        station.fault = str(fault)
+    def _ours(self, station: Station, error: Exception) -> Fault:
+        """Give the fault that a technician reads where our own code, or a library, failed at what nobody thought of."""
+        where = f'line "{self.line.name}"'
+        if self._driver is not None:
+            self._broken += 1
+            where += f', instrument "{station.instrument.name}"'
+        return Fault(
+            say("a fault of the agent: {error}", error=f"{type(error).__name__}: {error}"),
+            where=where,
+            hint=say("The others go on and it is tried again. Send the log to the developers."),
+        )
 
-    def _answered(self, station: Station) -> None:
-        if not self.state.up:
-            self.state.up, self.state.since, self.state.fault, self._attempt = True, self._clock.now(), "", 0
-            self._tell("line-up", self.line.name)
-            _log.info(say("line {name} is up", name=self.line.name))
-        if station.fault:
+    def _failed(self, station: Station, fault: Fault, error: Exception | None = None) -> None:
+        """Store that a turn brought nothing; say so the first time, of the whole line where it is down."""
+        down, known = self._driver is None, station.silent
+        if down:
+            self._down(fault, error)
+        station.failed += 1
+        station.fault = str(fault)
+        if not known:
+            self._tell("silent", station.instrument.name, reason=fault.what)
+            if not down:
+                _log.warning("%s", fault, exc_info=error)
+            self._changed()
+        self._store(station, unread(station.instrument, self._clock.now()))
+
+    def _answers(self, station: Station) -> None:
+        if station.silent:
             station.fault = ""
             self._tell("answering", station.instrument.name)
             self._changed()

@@ -14,7 +14,8 @@ from parkgate.config.site import Site
 from parkgate.gateway.commands.finding import Finding, Result
 from parkgate.gateway.commands.sizes import usual_snapshots
 from parkgate.gateway.status import source
-from parkgate.gateway.storing.database import LEVEL
+from parkgate.gateway.storing.database import LEVEL, OutboxFault
+from parkgate.gateway.storing.inspect import inspect
 
 _EARLIEST, _LATEST = 2025, 2100
 """Years between which a clock may be right: a gateway without a battery wakes up in 1970, or when it was built."""
@@ -71,6 +72,25 @@ def data_folder(folder: Path) -> Finding:
     return Finding("data", str(folder), Result.OK, found)
 
 
+def outbox(folder: Path) -> list[Finding]:
+    """Tell whether the outbox in the data folder, if there is one, is an outbox; it is only read."""
+    path = folder / "outbox.sqlite"
+    try:
+        found = inspect(folder)
+    except OutboxFault as fault:
+        advice = say(
+            "Stop what uses the file. If it is no outbox, give [gateway] data a folder of its own; if it is a damaged "
+            "one, move it aside and keep it: it is evidence."
+        )
+        advice = advice if os.access(path, os.R_OK) else fault.hint
+        return [Finding("outbox", str(path), Result.PROBLEM, fault.what, advice)]
+    if found is None:
+        return []
+    return [
+        Finding("outbox", str(path), Result.OK, say("can be read: {stored} records stored", stored=found["stored"]))
+    ]
+
+
 def disk(site: Site) -> Finding:
     """Tell how long an outage the disk holds: what the site stores a day, against `max_size` and the free space."""
     here = _existing(site.gateway.data)
@@ -79,12 +99,20 @@ def disk(site: Site) -> Finding:
     used = sum(each.stat().st_size for each in here.glob("outbox.sqlite*")) if here == site.gateway.data else 0
     daily = bytes_a_day(site)
     days = min(site.outbox.max_size, used + free) / daily
-    found = say(
-        "{free} MiB free; {daily} MiB a day, so an outage of {days} days can be bridged",
-        free=free // _MIB,
-        daily=round(daily / _MIB, 1),
-        days=round(days, 1),
-    )
+    numbers = {"free": free // _MIB, "daily": round(daily / _MIB, 1), "days": round(days, 1)}
+    if site.outbox.max_size < used + free:
+        found = say(
+            "{daily} MiB a day: max_size of [outbox], {most} MiB, lasts for an outage of {days} days ({free} MiB free)",
+            most=site.outbox.max_size // _MIB,
+            **numbers,
+        )
+    else:
+        found = say(
+            "{daily} MiB a day: the disk, {free} MiB free, lasts for an outage of {days} days; max_size allows "
+            "{most} MiB",
+            most=site.outbox.max_size // _MIB,
+            **numbers,
+        )
     if days >= _FEW_DAYS:
         return Finding("disk", "", Result.OK, found)
     advice = say("Free some disk, raise max_size of [outbox], or read the instruments less often.")

@@ -20,6 +20,7 @@ from parkgate.gateway.commands.commissioning import commission
 from parkgate.gateway.commands.finding import Finding, Result, passed
 from parkgate.gateway.commands.review import Review, review
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
+from parkgate.gateway.messages.table import flag_words
 
 HELP = "check a site file; with --online also the clock, the disk, every line, instrument and broker"
 
@@ -116,6 +117,32 @@ def _print_findings(console: Console, findings: Sequence[Finding]) -> None:
         said = say("{found}. {advice}", found=each.found, advice=each.advice) if each.advice else each.found
         table.add_row(_kind(each), Text(each.where), _result(each.result), Text(said))
     console.print(table)
+    if any(each.readings for each in findings):
+        console.print()
+        console.print(_values(findings))
+
+
+def _values(findings: Sequence[Finding]) -> Table:
+    """Give what every instrument measures now, one row a point, to be compared with the displays."""
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in (say("instrument"), say("point")):
+        table.add_column(column, overflow="fold")
+    table.add_column(say("value"), justify="right", overflow="fold")
+    for column in (say("unit"), say("flag"), ""):
+        table.add_column(column, overflow="fold")
+    words = flag_words()
+    for finding in findings:
+        for place, each in enumerate(finding.readings):
+            cells = (
+                "" if place else finding.where,
+                each.name,
+                "-" if each.value is None else str(each.value),
+                each.unit,
+                words.get(each.flag, each.flag),
+                each.title,
+            )
+            table.add_row(*map(Text, cells), style="yellow" if each.flag else "")
+    return table
 
 
 def _kind(finding: Finding) -> str:
@@ -124,6 +151,7 @@ def _kind(finding: Finding) -> str:
         "data": say("data folder"),
         "disk": say("disk"),
         "agent": say("agent"),
+        "outbox": say("outbox"),
         "line": say("line"),
         "instrument": say("instrument"),
         "points": say("points"),

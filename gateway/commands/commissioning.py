@@ -49,7 +49,11 @@ async def commission(reviewed: Review, clock: Clock, console: Console) -> list[F
         largest = max(reviewed.largest.values())
         uplinks = [waiting.on(each.name, check_uplink(each, site.gateway, largest)) for each in site.uplinks]
         rest = await asyncio.gather(*lines, *uplinks)
-    findings += [agent, *(of_running_agent(answer) if answer else ())]
+    findings.append(agent)
+    if answer:
+        findings += of_running_agent(answer, site.path)
+    elif agent.result is not Result.PROBLEM:  # nobody has the file open
+        findings += cabinet_checks.outbox(data)
     return [*findings, *(finding for each in rest for finding in each)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from time import monotonic
 from typing import Any
 
@@ -11,15 +12,12 @@ from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Driver, Now
 from parkgate.drivers.faults import Fault, Unreachable
-from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.commands.finding import Finding, Result
-from parkgate.gateway.messages.table import flag_words
+from parkgate.gateway.messages.table import Reading, flag_words
 from parkgate.gateway.processing.validity import Judge
 
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
-Flagged = tuple[str, Value | None, str, Flag]
-"""A point that may not be used as it is: its name, value, unit and flag."""
-
 _SAYS_SO = frozenset({Flag.OUT_OF_SERVICE, Flag.MAINTENANCE, Flag.MANUAL, Flag.CALIBRATION, Flag.WARM_UP, Flag.STALE})
 """What an instrument says of itself in its daily life: to be known, but nothing that the installation got wrong."""
 
@@ -61,27 +59,33 @@ async def _read(driver: Driver, instrument: Instrument) -> list[Finding]:
     began = monotonic()
     snapshots = await driver.read(instrument)
     took = round((monotonic() - began) * 1000)
-    flagged = list(_flagged(instrument, Judge.of(instrument)(snapshots[-1])))
-    return [_answered(instrument.name, len(instrument.points), flagged, took), *_points(instrument.name, flagged)]
+    readings = tuple(_readings(instrument, Judge.of(instrument)(snapshots[-1])))
+    found = say(
+        "{count} points in {ms} ms, {flagged} of them flagged", count=len(readings), ms=took, flagged=_flagged(readings)
+    )
+    return [
+        Finding("instrument", instrument.name, Result.OK, found, readings=readings),
+        *_points(instrument.name, readings),
+    ]
 
 
-def _flagged(instrument: Instrument, snapshot: Snapshot) -> Iterator[Flagged]:
-    for place, flag in sorted(snapshot.flags.items()):
-        point = instrument.points[place]
-        yield point.name, snapshot.values[place], point.unit, flag
+def _readings(instrument: Instrument, snapshot: Snapshot) -> Iterator[Reading]:
+    for place, point in enumerate(instrument.points):
+        flag = snapshot.flags.get(place, "")
+        yield Reading(point.name, point.title, snapshot.values[place], point.unit, flag)
 
 
-def _answered(name: str, points: int, flagged: Sequence[Flagged], took: int) -> Finding:
-    found = say("{count} points in {ms} ms, {flagged} of them flagged", count=points, ms=took, flagged=len(flagged))
-    return Finding("instrument", name, Result.OK, found)
+def _flagged(readings: Iterable[Reading]) -> int:
+    return sum(1 for each in readings if each.flag)
 
 
-def _points(instrument: str, flagged: Iterable[Flagged]) -> list[Finding]:
+def _points(instrument: str, readings: Iterable[Reading]) -> list[Finding]:
     """Name the flagged points, those of one flag together."""
     named: dict[Flag, list[str]] = {}
-    for name, value, unit, flag in flagged:
-        said = name if value is None else f"{name} {value} {unit}".rstrip()
-        named.setdefault(flag, []).append(said)
+    for each in readings:
+        if each.flag:
+            said = each.name if each.value is None else f"{each.name} {each.value} {each.unit}".rstrip()
+            named.setdefault(Flag(each.flag), []).append(said)
     words = flag_words()
     return [
         Finding(
@@ -111,39 +115,42 @@ def _faulty(what: str, where: str, fault: Fault) -> Finding:
     return Finding(what, where, Result.PROBLEM, fault.what, fault.hint)
 
 
-def of_running_agent(answer: Mapping[str, Any]) -> list[Finding]:
-    """Give the lines and instruments as a running agent tells of them in its `status`."""
+def of_running_agent(answer: Mapping[str, Any], site: Path) -> list[Finding]:
+    """Give the lines and instruments as a running agent of this site file tells of them in its `status`."""
     findings = []
     for line in answer["lines"]:
         if line["state"] == "up":
             findings.append(Finding("line", line["name"], Result.OK, say("open in the running agent")))
         else:
-            down = line["fault"] or say("not open yet")
-            advice = say("See: parkgate status SITE.")
-            findings.append(Finding("line", line["name"], Result.PROBLEM, down, advice))
+            findings.append(_down("line", line, say("not open yet"), site))
         findings += [
             finding
             for each in answer["instruments"]
             if each["line"] == line["name"]
-            for finding in _instrument_of_agent(each, answer["now"])
+            for finding in _instrument_of_agent(each, answer["now"], site)
         ]
     return findings
 
 
-def _instrument_of_agent(told: Mapping[str, Any], now: int) -> list[Finding]:
+def _down(what: str, told: Mapping[str, Any], otherwise: str, site: Path) -> Finding:
+    """Give what does not answer the agent: its fault is a whole sentence and says what to do itself."""
+    if told["fault"]:
+        return Finding(what, told["name"], Result.PROBLEM, told["fault"])
+    return Finding(what, told["name"], Result.PROBLEM, otherwise, say("See: parkgate status {site}", site=site))
+
+
+def _instrument_of_agent(told: Mapping[str, Any], now: int, site: Path) -> list[Finding]:
     name = told["name"]
     if told["state"] != "answering":
-        found = told["fault"] or say("no answer yet")
-        return [Finding("instrument", name, Result.PROBLEM, found, say("See: parkgate status SITE."))]
-    flagged = [
-        (point, each["value"], each["unit"], Flag(each["flag"]))
+        return [_down("instrument", told, say("no answer yet"), site)]
+    readings = tuple(
+        Reading(point, each["title"], each["value"], each["unit"], each["flag"] or "")
         for point, each in told["points"].items()
-        if each["flag"] is not None
-    ]
+    )
     found = say(
         "{count} points, {age} s ago, {flagged} of them flagged",
-        count=len(told["points"]),
+        count=len(readings),
         age=max(0, now - told["at"]) // 1000,
-        flagged=len(flagged),
+        flagged=_flagged(readings),
     )
-    return [Finding("instrument", name, Result.OK, found), *_points(name, flagged)]
+    return [Finding("instrument", name, Result.OK, found, readings=readings), *_points(name, readings)]

@@ -4,22 +4,34 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
 from pathlib import Path
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from parkgate.config.language import say
 from parkgate.config.load import load_site
 from parkgate.config.site import Site
 from parkgate.gateway.control.client import NotRunning, ask
 from parkgate.gateway.control.server import SOCKET
+from parkgate.gateway.messages.table import Title, age
+from parkgate.gateway.storing.database import OutboxFault
 from parkgate.gateway.storing.inspect import inspect
 
 HELP = "show the state of a site: lines, instruments, uplinks, outbox"
 _MIB = 1024 * 1024
+_FEW = 10
+"""Days of outage below which the tenths matter."""
+_GOOD = frozenset({"up", "answering", "online"})
+_UNTOLD = frozenset({"starting", "unknown"})
+Entries = Sequence[Mapping[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -33,13 +45,24 @@ def run(arguments: argparse.Namespace) -> int:
     site = load_site(arguments.site)
     try:
         answer = ask(site.gateway.data / SOCKET, {"verb": "status"})
+        if "lines" not in answer:
+            answer = _stopped(site.gateway.data, str(answer.get("error") or say("no agent answers")))
     except NotRunning as fault:
-        answer = {"agent": "stopped", "outbox": inspect(site.gateway.data), "fault": str(fault)}
+        answer = _stopped(site.gateway.data, str(fault))
     if arguments.json:
         print(json.dumps(answer, ensure_ascii=False, indent=2))
     else:
         show(Console(highlight=False), site, answer)
     return 0 if fine(answer) else 1
+
+
+def _stopped(data: Path, fault: str) -> dict[str, Any]:
+    answer: dict[str, Any] = {"agent": "stopped", "outbox": None, "fault": fault}
+    try:
+        answer["outbox"] = inspect(data)
+    except OutboxFault as unreadable:
+        answer["outbox_fault"] = str(unreadable)
+    return answer
 
 
 def fine(answer: Mapping[str, Any]) -> bool:
@@ -49,36 +72,171 @@ def fine(answer: Mapping[str, Any]) -> bool:
     return (
         all(line["state"] == "up" for line in answer["lines"])
         and all(each["state"] == "answering" for each in answer["instruments"])
-        and all(each["state"] == "online" and not each["quarantined"] for each in answer["uplinks"])
+        and all(
+            each["state"] == "online" and not each["quarantined"] and not each["fault"] for each in answer["uplinks"]
+        )
         and not answer["outbox"]["fault"]
     )
 
 
 def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
-    """Print the answer as tables."""
+    """Print the answer as tables, and what is wrong below them."""
     if "lines" not in answer:
-        console.print(answer["fault"], style="red")
-        _show_stopped(console, answer["outbox"])
+        _show_stopped(console, site, answer)
         return
     heading = say("{source}, version {version}, epoch {epoch}", source=answer["source"], version=answer["version"],
                   epoch=answer["outbox"]["epoch"])  # fmt: skip
-    console.print(f"[bold]{site.gateway.title or answer['source']}[/bold]  {heading}")
-    console.print(_lines(answer))
-    console.print(_instruments(answer))
-    console.print(_uplinks(answer))
+    console.print(Text.assemble((site.gateway.title or answer["source"], "bold"), "  ", heading))
+    console.print(_lines(answer["lines"]))
+    console.print(_instruments(answer["instruments"], answer["now"]))
+    console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
+    for fault in _faults(answer):
+        console.print(fault)
 
 
-def _table(*columns: str) -> Table:
-    table = Table(box=None, pad_edge=False, header_style="bold")
+def _show_stopped(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
+    """Print what is known without the agent: the site file's lines and instruments, and the outbox's account."""
+    lines = [{"name": each.name, "title": each.title, "url": each.url, "state": "unknown"} for each in site.lines]
+    instruments = [
+        {"name": each.name, "title": each.title, "line": each.line, "state": "unknown"} for each in site.instruments
+    ]
+    source = f"{site.gateway.site}/{site.gateway.id}"
+    console.print(Text.assemble((site.gateway.title or source, "bold"), "  ", source))
+    console.print(_lines(lines))
+    console.print(_instruments(instruments, 0))
+    outbox = answer["outbox"]
+    if outbox:
+        console.print(_uplinks(outbox["uplinks"]))
+        console.print(_disk(outbox))
+    elif "outbox_fault" not in answer:
+        console.print(say("there is no outbox yet"))
+    for fault in (answer["fault"], answer.get("outbox_fault", "")):
+        console.print(Text(fault, style="red"), end="\n" if fault else "")
+
+
+def _faults(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Give what is wrong, each once: an instrument's own fault only where it is not just its line's."""
+    of_lines = {line["name"]: line["fault"] for line in answer["lines"]}
+    own = [each for each in answer["instruments"] if each["fault"] != of_lines.get(each["line"])]
+    for each in (*answer["lines"], *own, *answer["uplinks"]):
+        if each["fault"]:
+            codes = ", ".join(f"{code}: {count}" for code, count in each.get("refused", {}).items())
+            refused = f" ({say('refused {codes}', codes=codes)})" if codes else ""
+            yield Text.assemble(*_named(each["name"], each["fault"]), each["fault"], refused, style="red")
+    if answer["outbox"]["fault"]:
+        yield Text(answer["outbox"]["fault"], style="red")
+
+
+def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:
+    """Give whose fault it is, unless its sentence says so itself."""
+    escaped = re.escape(name)
+    return () if re.search(rf'^{escaped}[:：]|["“]{escaped}["”]', fault) else ((f"{name}: ", "bold"),)
+
+
+def _lines(lines: Entries) -> Table:
+    return _table(
+        lines,
+        _Column(say("line"), _Kind.NAME, lambda each: each["name"]),
+        _Column(say("title"), _Kind.TITLE, lambda each: each["title"]),
+        _Column(say("address"), _Kind.ADDRESS, lambda each: each["url"]),
+        _Column(say("state"), _Kind.STATE, lambda each: each["state"]),
+    )
+
+
+def _instruments(instruments: Entries, now: int) -> Table:
+    return _table(
+        instruments,
+        _Column(say("instrument"), _Kind.NAME, lambda each: each["name"]),
+        _Column(say("title"), _Kind.TITLE, lambda each: each["title"]),
+        _Column(say("line"), _Kind.TITLE, lambda each: each["line"]),
+        _Column(say("state"), _Kind.STATE, lambda each: each["state"]),
+        _Column(say("age"), _Kind.NUMBER, lambda each: age(each.get("at"), now)),
+        _Column(say("turns"), _Kind.NUMBER, lambda each: str(each.get("reads", ""))),
+        _Column(say("failed"), _Kind.NUMBER, lambda each: str(each.get("failed") or "")),
+        _Column(say("missed"), _Kind.NUMBER, lambda each: str(each.get("missed", ""))),
+        _Column(say("stored"), _Kind.NUMBER, lambda each: str(each.get("seq", ""))),
+    )
+
+
+def _uplinks(uplinks: Entries) -> Table:
+    return _table(
+        uplinks,
+        _Column(say("uplink"), _Kind.NAME, lambda each: each["name"]),
+        _Column(say("address"), _Kind.ADDRESS, lambda each: each.get("url", "")),
+        _Column(say("state"), _Kind.STATE, lambda each: each.get("state", "")),
+        _Column(say("delivered"), _Kind.NUMBER, lambda each: str(each["delivered"])),
+        _Column(say("waiting"), _Kind.NUMBER, lambda each: str(each["waiting"])),
+        _Column(say("quarantined"), _Kind.NUMBER, lambda each: str(each["quarantined"])),
+    )
+
+
+def _disk(outbox: Mapping[str, Any]) -> Text:
+    size, free = outbox["bytes"] // _MIB, outbox["free_bytes"] // _MIB
+    sentence = say("outbox {path}: {size} MiB, {stored} records, {free} MiB free on the disk",
+                   path=outbox["path"], size=size, stored=outbox["stored"], free=free)  # fmt: skip
+    days = outbox.get("days_left")
+    if days is None:
+        return Text(sentence)
+    return Text(f"{sentence}\n" + say("about {days} days of outage fit", days=f"{days:.{int(days < _FEW)}f}"))
+
+
+class _Kind(Enum):
+    """How a column behaves where the terminal is narrow."""
+
+    NAME = auto()
+    """Never cut."""
+    TITLE = auto()
+    """Cut, and the first to give way."""
+    ADDRESS = auto()
+    """Goes on in the next line."""
+    STATE = auto()
+    """Never cut, in colour."""
+    NUMBER = auto()
+    """Never cut, to the right."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    header: str
+    kind: _Kind
+    of: Callable[[Mapping[str, Any]], str]
+
+    def add(self, table: Table, words: Sequence[str]) -> None:
+        """Add the column to a table that will hold these words in it."""
+        if self.kind is _Kind.TITLE:
+            table.add_column(Title(self.header))
+        elif self.kind is _Kind.ADDRESS:
+            table.add_column(self.header, overflow="fold")
+        else:
+            longest = max(map(cell_len, words), default=0) if self.kind is _Kind.NAME else None
+            right = self.kind is _Kind.NUMBER
+            table.add_column(self.header, no_wrap=True, min_width=longest, justify="right" if right else "left")
+
+    def cell(self, word: str) -> Text | Title:
+        """Give a word as what stands in this column: never read as markup."""
+        if self.kind is _Kind.TITLE:
+            return Title(word)
+        return _state(word) if self.kind is _Kind.STATE else Text(word)
+
+
+def _table(entries: Entries, *columns: _Column) -> Table:
+    """Give a table; a column that no entry has anything for is left out."""
+    table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
+    cells: list[list[Text | Title]] = []
     for column in columns:
-        table.add_column(column, overflow="fold")
+        words = [column.of(each) for each in entries]
+        if any(words) or column.kind is _Kind.NAME:
+            column.add(table, words)
+            cells.append([column.cell(word) for word in words])
+    for row in zip(*cells, strict=True):
+        table.add_row(*row)
     return table
 
 
-def _state(word: str, *, good: str) -> str:
-    style = "green" if word == good else "red"
-    return f"[{style}]{_WORDS[word]()}[/{style}]"
+def _state(word: str) -> Text:
+    style = "green" if word in _GOOD else "yellow" if word in _UNTOLD else "red"
+    return Text(_WORDS[word]() if word in _WORDS else word, style=style)
 
 
 _WORDS = {
@@ -89,50 +247,5 @@ _WORDS = {
     "starting": lambda: say("starting"),
     "online": lambda: say("online"),
     "offline": lambda: say("offline"),
+    "unknown": lambda: say("unknown"),
 }
-
-
-def _lines(answer: Mapping[str, Any]) -> Table:
-    table = _table(say("line"), say("address"), say("state"), say("fault"))
-    for line in answer["lines"]:
-        table.add_row(line["name"], line["url"], _state(line["state"], good="up"), line["fault"])
-    return table
-
-
-def _instruments(answer: Mapping[str, Any]) -> Table:
-    table = _table(say("instrument"), say("title"), say("line"), say("state"), say("age"), say("turns"), say("missed"),
-                   say("stored"), say("fault"))  # fmt: skip
-    for each in answer["instruments"]:
-        age = "" if each["at"] is None else f"{(answer['now'] - each['at']) / 1000:.1f} s"
-        turns = f"{each['reads']}" + (f" ({say('failed')} {each['failed']})" if each["failed"] else "")
-        state = _state(each["state"], good="answering")
-        table.add_row(each["name"], each["title"], each["line"], state, age, turns, str(each["missed"]),
-                      str(each["seq"]), each["fault"])  # fmt: skip
-    return table
-
-
-def _uplinks(answer: Mapping[str, Any]) -> Table:
-    table = _table(say("uplink"), say("address"), say("state"), say("delivered"), say("waiting"), say("quarantined"),
-                   say("fault"))  # fmt: skip
-    for each in answer["uplinks"]:
-        counts = (str(each["delivered"]), str(each["waiting"]), str(each["quarantined"]))
-        table.add_row(each["name"], each["url"], _state(each["state"], good="online"), *counts, each["fault"])
-    return table
-
-
-def _disk(outbox: Mapping[str, Any]) -> str:
-    size, free = outbox["bytes"] // _MIB, outbox["free_bytes"] // _MIB
-    sentence = say("outbox {path}: {size} MiB, {stored} records, {free} MiB free on the disk",
-                   path=outbox["path"], size=size, stored=outbox["stored"], free=free)  # fmt: skip
-    return sentence + (f"\n[red]{outbox['fault']}[/red]" if outbox["fault"] else "")
-
-
-def _show_stopped(console: Console, outbox: Mapping[str, Any] | None) -> None:
-    if outbox is None:
-        console.print(say("there is no outbox yet"))
-        return
-    console.print(_disk({**outbox, "fault": ""}))
-    table = _table(say("uplink"), say("delivered"), say("waiting"), say("quarantined"))
-    for each in outbox["uplinks"]:
-        table.add_row(each["name"], str(each["delivered"]), str(each["waiting"]), str(each["quarantined"]))
-    console.print(table)

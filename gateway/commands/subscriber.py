@@ -35,8 +35,8 @@ class Message(NamedTuple):
 class Subscriber:
     """A subscription to a broker, `mqtt://` or `mqtts://` with `user:password@` where it asks for one.
 
-    Entering connects, by MQTT 5 or else 3.1.1, and subscribes with QoS 1; a connection lost later is opened again.
-    Callbacks come on paho's thread; everything is handed to the loop that entered.
+    Entering connects, by MQTT 5 or else 3.1.1, and subscribes with QoS 1; a connection lost later is opened again;
+    `connected` says how it stands. Callbacks come on paho's thread; everything is handed to the loop that entered.
 
     Raises:
         Unreachable: no connection, or the broker refused it or the subscription.
@@ -52,6 +52,7 @@ class Subscriber:
         self._loop: asyncio.AbstractEventLoop
         self._answer: asyncio.Future[int]
         self._client: Client
+        self.connected = False
 
     async def __aenter__(self) -> Self:
         self._loop = asyncio.get_running_loop()
@@ -99,6 +100,10 @@ class Subscriber:
     async def _close(self) -> None:
         self._client.disconnect()
         await asyncio.to_thread(self._client.loop_stop)
+        self._client.on_connect = self._client.on_disconnect = (
+            None  # else it holds this, which holds it, and its sockets
+        )
+        self._client.on_subscribe = self._client.on_message = None
 
     def _new_client(self, version: MQTTProtocolVersion) -> Client:
         name = f"watch-{secrets.token_hex(6)}"
@@ -129,6 +134,7 @@ class Subscriber:
         self._loop.call_soon_threadsafe(self._answered, code)
 
     def _answered(self, code: int) -> None:
+        self.connected = code == 0
         if not self._answer.done():
             self._answer.set_result(code)
 

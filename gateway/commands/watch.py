@@ -18,8 +18,9 @@ from urllib.parse import urlsplit
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
-from parkgate.config.arguments import add_duration
+from parkgate.config.arguments import add_duration, broker_url
 from parkgate.config.language import say
 from parkgate.config.load import load_site
 from parkgate.config.site import Site
@@ -38,16 +39,19 @@ _QUIET = 0.5
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What is shown at one time: the rows, what they are of, and a line about the whole."""
+    """What is shown at one time: the rows, what they are of, a line about the whole, and whether it is cut off."""
 
     title: str
     rows: tuple[Row, ...]
     caption: str = ""
+    lost: bool = False
 
     def table(self, now_ms: int) -> Table:
         """Give it for people."""
-        table = live_table(self.rows, now_ms, self.title)
-        table.caption, table.caption_justify = self.caption or None, "left"
+        table = live_table(self.rows, now_ms, self.title) if self.rows else _nothing_yet(self.title)
+        lost = say("connection lost, trying again") if self.lost else ""
+        said = "  ".join(filter(None, (lost, self.caption)))
+        table.caption, table.caption_justify = Text(said, style="table.caption") if said else None, "left"
         return table
 
     def as_json(self, now_ms: int) -> str:
@@ -70,14 +74,17 @@ class Watched(Protocol):
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument("target", metavar="SITE|URL", help=say("a site file, or mqtt://host of a broker"))
+    parser.add_argument("target", type=_target, metavar="SITE|URL", help=say("a site file, or mqtt://host of a broker"))
     parser.add_argument("--follow", action="store_true", help=say("go on where the output is not a terminal"))
     parser.add_argument("--json", action="store_true", help=say("print one JSON line each time"))
     add_duration(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Show the table until Ctrl-C, SIGTERM or the end of `--for`: 0; on a pipe once, 1 if there is nothing to show."""
+    """Show the table until Ctrl-C, SIGTERM or the end of `--for`: 0; 1 if the broker's connection is lost then.
+
+    On a pipe once: 1 if there is nothing to show.
+    """
     console = Console(highlight=False)
     show = _print_json if arguments.json else _print_table
     follow = arguments.follow or arguments.duration is not None or (console.is_terminal and not arguments.json)
@@ -85,6 +92,10 @@ def run(arguments: argparse.Namespace) -> int:
         return asyncio.run(_watch(arguments.target, _Screen(console, show, follow=follow), arguments.duration))
     except KeyboardInterrupt:
         return 0
+
+
+def _target(text: str) -> str:
+    return broker_url(text) if "://" in text else text
 
 
 class _Screen:
@@ -104,7 +115,11 @@ class _Screen:
             with Live(picture.table(_now()), console=self.console, auto_refresh=False) as live:
                 while True:
                     live.update((await watched.next()).table(_now()), refresh=True)
+        lost = False
         while True:
+            if picture.lost != lost:
+                lost = picture.lost
+                print(say("connection lost, trying again") if lost else say("connected again"), file=sys.stderr)
             self._show(self.console, picture)
             picture = await watched.next()
 
@@ -113,13 +128,17 @@ async def _watch(target: str, screen: _Screen, seconds: float | None) -> int:
     task = asyncio.current_task()
     if task is not None:
         asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    code = 0
     with contextlib.suppress(TimeoutError, asyncio.CancelledError):
         async with asyncio.timeout(seconds):
             if urlsplit(target).scheme in PORTS:
                 async with Subscriber(target) as subscriber:
-                    return await screen.run(_Broker(subscriber))
+                    try:
+                        return await screen.run(_Broker(subscriber))
+                    finally:
+                        code = 0 if subscriber.connected else 1
             return await screen.run(_Gateway(load_site(Path(target))))
-    return 0
+    return code
 
 
 class _Gateway:
@@ -167,7 +186,8 @@ class _Broker:
     def _picture(self) -> Picture:
         words = {"online": say("online"), "offline": say("offline")}
         states = (f"{gateway} {words.get(state, state)}" for gateway, state in self._board.states.items())
-        return Picture(self._subscriber.where, self._board.rows(), "  ".join(states))
+        lost = not self._subscriber.connected
+        return Picture(self._subscriber.where, self._board.rows(), "  ".join(states), lost)
 
 
 def _uplinks(uplinks: Sequence[Mapping[str, object]]) -> str:
@@ -176,6 +196,12 @@ def _uplinks(uplinks: Sequence[Mapping[str, object]]) -> str:
             name=each["name"], delivered=each["delivered"], waiting=each["waiting"])
         for each in uplinks
     )  # fmt: skip
+
+
+def _nothing_yet(title: str) -> Table:
+    table = Table(title=title, title_justify="left", box=None, show_header=False, expand=True)
+    table.add_row(Text(say("nothing heard yet"), style="dim"))
+    return table
 
 
 class _Show(Protocol):

@@ -39,7 +39,7 @@ class ControlServer:
         try:
             while line := await self._asked(reader):
                 reply = await self._answer(line)
-                writer.write(json.dumps(reply, ensure_ascii=False).encode() + b"\n")
+                writer.write(json.dumps(reply, ensure_ascii=False).encode("utf-8", "replace") + b"\n")
                 await writer.drain()
         except (ConnectionError, TimeoutError, ValueError):
             pass  # the asker left, fell silent or sent an endless line: nothing to tell it

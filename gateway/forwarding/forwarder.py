@@ -29,7 +29,7 @@ class Forwarder:
 
     def __init__(self, trade: Trade, client_id: str, rng: random.Random) -> None:
         self.since = trade.clock.now()
-        self.fault = ""
+        self._fault = ""
         self._trade = trade
         self._client_id = client_id
         self._rng = rng
@@ -58,6 +58,11 @@ class Forwarder:
         """Tell whether the broker has accepted the connection."""
         return self._session.online
 
+    @property
+    def fault(self) -> str:
+        """Give what is wrong with the uplink now; nothing if all is well."""
+        return self._session.fault if self.online else self._fault
+
     def refresh(self) -> None:
         """Publish the status again, because what it says has changed."""
         if self.online:
@@ -77,8 +82,8 @@ class Forwarder:
             try:
                 await self._connection()
             except UplinkFault as fault:
-                self._dialect = self._dialect.after(fault)
-                if isinstance(fault, VersionRefused | WillRefused):
+                known, self._dialect = self._dialect, self._dialect.after(fault)
+                if isinstance(fault, VersionRefused | WillRefused) and self._dialect != known:
                     continue
                 self._failed(fault)
                 now = clock.monotonic()
@@ -93,20 +98,24 @@ class Forwarder:
         if not self._unused:
             trade.reader.state.connections += 1
             trade.outbox.note(trade.reader.state)
-            await trade.outbox.commit()
+            await trade.outbox.commit(progress=True)
         session = Session(trade)
-        will = Will(trade.topics.status, trade.greeter.status("offline", trade.reader, None, "lost"))
+        lost = trade.greeter.status("offline", trade.reader, since=session.since, reason="lost")
+        will = Will(trade.topics.status, lost)
         publisher = Publisher(trade.uplink, self._client_id, will, on_ack=session.acknowledged, dialect=self._dialect)
         accepted = await publisher.connect()
         self._dialect = self._dialect.after(None)
-        self._session, self.since, self.fault = session, trade.clock.now(), ""
+        self._session, self.since, self._fault = session, session.since, ""
         connection = trade.reader.state.connections
         trade.tell("uplink-online", trade.uplink.name, connection=connection, version=accepted.version)
         try:
             await session.live(publisher, accepted)
         finally:
             self.since = trade.clock.now()
-            await publisher.disconnect()
+            if session.left_well:
+                await publisher.disconnect()
+            else:
+                publisher.abort()
 
     def _stored(self, records: Sequence[Record]) -> None:
         if self.online:
@@ -116,7 +125,7 @@ class Forwarder:
         # Where not even TCP was reached, no CONNECT bore the number: it is kept, and no commit spent on another.
         cause = fault.__cause__
         self._unused = isinstance(cause, OSError) and not isinstance(cause, TimeoutError)
-        if str(fault) != self.fault:
+        if str(fault) != self._fault:
             _log.warning("%s", fault)
             self._trade.tell("uplink-offline", self._trade.uplink.name, reason=fault.what)
-        self.fault = str(fault)
+        self._fault = str(fault)

@@ -50,12 +50,23 @@ class Lanes:
         if message.lane is Lane.LIVE:
             self.live_bytes += len(message.payload)
 
-    def back(self, message: Message) -> None:
-        """Put a message that left the window without success at the head of its lane."""
-        self.flying[message.lane] -= 1
+    def first(self, message: Message) -> None:
+        """Put a message at the head of its lane."""
         self.waiting[message.lane].appendleft(message)
         if message.lane is Lane.LIVE:
             self.live_bytes += len(message.payload)
+
+    def clear_rows(self) -> None:
+        """Forget the messages that wait with rows; the outbox has them."""
+        for lane in (Lane.ALARM, Lane.LIVE, Lane.BACKFILL):
+            self.waiting[lane].clear()
+        self.live_bytes = 0
+
+    def clear(self) -> None:
+        """Forget the messages that wait; those in the window stay."""
+        for lane in self.waiting:
+            lane.clear()
+        self.live_bytes = 0
 
     def done(self, message: Message) -> None:
         """Free the place of a message in the window."""

@@ -233,6 +233,10 @@ class Publisher:
         self._end(self._gone())
         await self._wire.hear_out()
 
+    def abort(self) -> None:
+        """Close without a DISCONNECT, so that the broker raises the will."""
+        self._end(self._gone())
+
     def _after_step(self, failure: Exception | None) -> None:
         """Tell the PUBACKs that paho read, outside of paho: `on_ack` may publish, or fail."""
         if failure is not None:

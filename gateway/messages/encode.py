@@ -6,7 +6,9 @@ JSON by orjson; NaN and infinity never reach here (a value that is none carries 
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import orjson
 
@@ -94,13 +96,42 @@ def _short(number: float) -> float | int:
 
 
 def event(source: str, epoch: str, ts: int, name: str, subject: str, detail: Mapping[str, object]) -> Encode:
-    """Give the encoder of an event: what happened (`name`), to whom (`subject`), and its details."""
+    """Give the encoder of an event: what happened (`name`), to whom (`subject`), and its details.
+
+    A detail may be anything: it often quotes what an instrument or a library said. What JSON has no word for is text.
+    """
+    happened = _sayable({"event": name, "subject": subject, "detail": detail})
 
     def encode(seq: int, low: int) -> bytes:
-        record = {"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts}
-        return orjson.dumps({**record, "event": name, "subject": subject, "detail": detail})
+        return orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts, **happened})
 
     return encode
+
+
+def _sayable(record: Mapping[Any, object]) -> dict[str, object]:
+    return {_text(key): _said(value) for key, value in record.items()}
+
+
+def _said(value: object) -> object:
+    """Give a value as JSON can say it."""
+    match value:
+        case None | bool():
+            return value
+        case int():
+            return value if -(2**63) <= value < 2**64 else hex(value)  # orjson's range; hex() has no limit of digits
+        case float() if math.isfinite(value):
+            return value
+        case Mapping():
+            return _sayable(value)
+        case list() | tuple():
+            return [_said(each) for each in value]
+        case _:
+            return _text(value)
+
+
+def _text(value: object) -> str:
+    """Give a value as text without the lone surrogates that `surrogateescape` leaves where bytes are no UTF-8."""
+    return str(value).encode("utf-8", "replace").decode()
 
 
 def pack(bodies: Sequence[bytes]) -> bytes:

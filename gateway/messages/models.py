@@ -96,7 +96,7 @@ class Status(Record):
     source: Source
     epoch: Epoch
     connection: int = Field(ge=1, description="Counts up with every connection of this uplink.")
-    since: Ts
+    since: int = Field(description="When this state began: for `online`, when the connection was accepted; ms UTC.")
     version: str
     reason: str | None = None
     backlog: Backlog | None = None

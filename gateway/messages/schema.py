@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 from pydantic import BaseModel
 
 from parkgate.gateway.messages import models
@@ -36,7 +38,20 @@ _PARAMETERS = {
 def json_schema(message: str) -> dict[str, object]:
     """Give the JSON Schema of a message by its name in `SCHEMAS`."""
     schema = SCHEMAS[message].model_json_schema(mode="validation")
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **cast("dict[str, object]", _no_null(schema))}
+
+
+def _no_null(schema: object) -> object:
+    """Take null out: what a field does not have is left out, never null; None is only the models' word for it."""
+    if isinstance(schema, list):
+        return [_no_null(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    left = {key: _no_null(value) for key, value in schema.items() if (key, value) != ("default", None)}
+    choices = [each for each in cast("list[dict[str, object]]", left.pop("anyOf", [])) if each != {"type": "null"}]
+    if len(choices) == 1:
+        return {**choices[0], **left}
+    return {**left, "anyOf": choices} if choices else left
 
 
 def asyncapi(version: str) -> dict[str, object]:

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -16,8 +18,28 @@ Value = float | int | str
 
 _SEVERE = frozenset({Flag.FAULT, Flag.NO_COMMUNICATION, Flag.OUT_OF_RANGE, Flag.BAD_CONFIGURATION})
 _TITLE = 24
-"""Columns that an instrument's title may take; its name is never cut."""
+"""Cells that a title may take; a name is never cut."""
+_TITLE_NARROW = 14
+_NARROW = 100
+"""Cells of a terminal below which titles are cut early, so that the values have room."""
 _STEPS = ((1_000, 100, "s"), (60_000, 100, "min"), (3_600_000, 72, "h"))
+
+
+@dataclass(frozen=True, slots=True)
+class Title:
+    """A title as a cell of a table: as wide as the terminal allows, cut there, never folded nor read as markup."""
+
+    text: str
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        """Give the cells it would like: fewer where the whole terminal has few."""
+        most = _TITLE_NARROW if console.width < _NARROW else _TITLE
+        wanted = max(1, min(most, cell_len(self.text)))
+        return Measurement(1, wanted).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """Give its text, cut at the end of its column."""
+        yield _cut(Text(self.text))
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +73,15 @@ def live_table(rows: Sequence[Row], now_ms: int, title: str) -> Table:
 
     The names, titles and numbers keep their width; the values take what the terminal leaves, and are cut there.
     """
-    table = Table(title=title, title_justify="left", box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    table = Table(box=None, expand=True, padding=(0, 1, 0, 0), pad_edge=False)
+    table.title, table.title_justify = Text(title, style="table.title") if title else None, "left"
     words = flag_words()
     longest = max((cell_len(row.instrument) for row in rows), default=0)
     table.add_column(say("instrument"), no_wrap=True, min_width=longest)
-    columns: list[Callable[[Row], Text]] = [lambda row: Text(row.instrument, style="bold")]
+    columns: list[Callable[[Row], Text | Title]] = [lambda row: Text(row.instrument, style="bold")]
     if any(row.title for row in rows):
-        table.add_column("", max_width=_TITLE)
-        columns.append(lambda row: _cut(Text(row.title)))
+        table.add_column("")
+        columns.append(lambda row: Title(row.title))
     if any(row.protocol for row in rows):
         table.add_column(say("protocol"), no_wrap=True)
         columns.append(lambda row: Text(row.protocol, style="dim"))

@@ -80,7 +80,9 @@ class Judge:
             written = snapshot.values[place]
             if written is not None and not low <= float(written) <= high:
                 _raise_flags(flags, (place,), Flag.OUT_OF_RANGE)
-        return snapshot if flags == snapshot.flags else replace(snapshot, flags=flags)
+        if flags == snapshot.flags:
+            return snapshot
+        return replace(snapshot, flags=flags, uncertain=snapshot.uncertain.difference(flags))
 
     def _out_of_range(self, values: Sequence[Value | None], flags: dict[int, Flag]) -> None:
         """Flag values outside their measuring range; one comparison in C for the whole snapshot when all is well."""

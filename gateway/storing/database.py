@@ -7,6 +7,7 @@ at a commit, and a power cut takes the last commits with it.
 from __future__ import annotations
 
 import sqlite3
+import struct
 import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -33,6 +34,7 @@ _KEEP_UPLINK = """
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, ahead = excluded.ahead,
         connections = excluded.connections, reached = excluded.reached, expired = excluded.expired
 """
+_HEAD = struct.Struct(">qqqq")
 LEVEL = 1
 """zlib level: 4.6 times less flash wear than the plain payload; higher levels cost more and gain little."""
 
@@ -70,10 +72,10 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Damaged:
-    """A row whose checksum does not fit: it is never sent."""
+    """A row that is not what was stored: it is never sent. Its `series` and `seq` are what it says itself."""
 
     id: int
-    series: Series
+    series: Series | None
     seq: int
 
 
@@ -113,14 +115,7 @@ class Database:
         try:
             return cls._open(path)
         except sqlite3.Error as error:
-            raise OutboxFault(
-                say("the outbox cannot be used: {error}", error=error),
-                where=str(path),
-                hint=say(
-                    "Check that the folder is writable by this user, that the disk is not full, and that no "
-                    "other agent uses it. To start a new one move the file aside; do not delete it: it is evidence."
-                ),
-            ) from error
+            raise unusable(path, error) from error
 
     @classmethod
     def _open(cls, path: Path) -> Database:
@@ -182,10 +177,7 @@ class Database:
         removed: Sequence[int] = (),
     ) -> None:
         """Store records, their series' counters and what the uplinks have had, remove rows: one transaction."""
-        rows = [
-            (each.id, each.series.id, each.seq, each.ts, zlib.crc32(each.body), zlib.compress(each.body, LEVEL))
-            for each in records
-        ]
+        rows = [_packed(each) for each in records]
         with Transaction(self._connection):
             self._connection.executemany(_KEEP_SERIES, series)
             self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
@@ -194,11 +186,23 @@ class Database:
 
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""
-        rows = self._connection.execute(
-            "SELECT id, series, seq, ts, crc, body FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?",
-            (after, last, limit),
-        ).fetchall()
-        return [_checked(row, series[row[1]]) for row in rows]
+        query = "SELECT id, series, seq, ts, crc, body FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+        try:
+            rows = self._connection.execute(query, (after, last, limit)).fetchall()
+        except sqlite3.DatabaseError:
+            return self._read_singly(range(after + 1, min(last, after + limit) + 1), series)
+        return [_checked(row, series) for row in rows]
+
+    def _read_singly(self, rows: Iterable[int], series: Mapping[int, Series]) -> list[Record | Damaged]:
+        """Give what can be read of rows on pages that are damaged."""
+        found: list[Record | Damaged] = []
+        for number in rows:
+            query = "SELECT id, series, seq, ts, crc, body FROM record WHERE id = ?"
+            try:
+                found += [_checked(row, series) for row in self._connection.execute(query, (number,))]
+            except sqlite3.DatabaseError:
+                found.append(Damaged(number, None, 0))
+        return found
 
     def rows(self, after: int, limit: int) -> list[Row]:
         """Give up to `limit` rows after row `after`, oldest first, without their bodies."""
@@ -225,12 +229,32 @@ class Database:
         """Give how many rows are quarantined, by uplink."""
         return dict(self._connection.execute("SELECT uplink, count(*) FROM quarantine GROUP BY uplink").fetchall())
 
+    def usage(self) -> tuple[int, int]:
+        """Give the bytes of the file that are in use and the rows that it holds, from the oldest to the newest."""
+        ask = self._connection.execute
+        (oldest,) = ask("SELECT coalesce(min(id), 0) FROM record").fetchone()
+        (newest,) = ask("SELECT coalesce(max(id), -1) FROM record").fetchone()
+        return self.size(), max(0, newest - oldest + 1)
+
     def size(self) -> int:
         """Give the bytes of the file that are in use, without its WAL and its free pages."""
         ask = self._connection.execute
         (pages,), (free,) = ask("PRAGMA page_count").fetchone(), ask("PRAGMA freelist_count").fetchone()
         (page,) = ask("PRAGMA page_size").fetchone()
         return int((pages - free) * page)
+
+
+def unusable(path: Path, error: Exception) -> OutboxFault:
+    """Give the fault of a file that SQLite, or we, cannot read or write, and what to do about just that."""
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        what = say("an agent of this site is already running on this outbox")
+        return OutboxFault(what, where=str(path), hint=say("Look at it with parkgate status, or stop it first."))
+    if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR")):
+        hint = say("Check that this user may write to the folder and that the disk is not full or read-only.")
+    else:
+        hint = say("To start a new outbox move the file aside; do not delete it: it is evidence.")
+    return OutboxFault(say("the outbox cannot be used: {error}", error=error), where=str(path), hint=hint)
 
 
 def _foreign(path: Path, version: int) -> OutboxFault:
@@ -244,10 +268,23 @@ def _foreign(path: Path, version: int) -> OutboxFault:
     return OutboxFault(what, where=str(path), hint=hint)
 
 
-def _checked(row: tuple[int, int, int, int, int, bytes], series: Series) -> Record | Damaged:
-    number, _, seq, ts, crc, packed = row
+def _checksum(row: int, series: int, seq: int, ts: int, body: bytes) -> int:
+    """Give the CRC-32 of everything a row says."""
+    return zlib.crc32(body, zlib.crc32(_HEAD.pack(row, series, seq, ts)))
+
+
+def _packed(record: Record) -> tuple[int, int, int, int, int, bytes]:
+    head = (record.id, record.series.id, record.seq, record.ts)
+    return *head, _checksum(*head, record.body), zlib.compress(record.body, LEVEL)
+
+
+def _checked(row: tuple[int, int, int, int, int, bytes], series: Mapping[int, Series]) -> Record | Damaged:
+    number, kind, seq, ts, crc, packed = row
     try:
         body = zlib.decompress(packed)
-    except zlib.error:
-        return Damaged(number, series, seq)
-    return Record(number, series, seq, ts, body) if zlib.crc32(body) == crc else Damaged(number, series, seq)
+        whole = _checksum(number, kind, seq, ts, body) == crc
+    except (zlib.error, struct.error, TypeError):
+        whole = False
+    if whole and kind in series:
+        return Record(number, series[kind], seq, ts, body)
+    return Damaged(number, series.get(kind), seq)

@@ -15,16 +15,23 @@ class Descriptions:
         self._connection = connection
 
     def keep(self, metas: Sequence[tuple[str, str, bytes]], since: int) -> None:
-        """Keep the description of each (instrument, rev, payload) for as long as a row may be sent under it."""
+        """Keep the (instrument, rev, payload) of every instrument of the site, in use behind the row `since`."""
         with Transaction(self._connection):
-            self._connection.executemany(
-                "INSERT OR IGNORE INTO meta VALUES (?, ?, ?, ?)", [(*each, since) for each in metas]
-            )
-            self._connection.executemany("DELETE FROM cleared WHERE instrument = ?", [each[:1] for each in metas])
+            execute = self._connection.executemany
+            execute("INSERT OR IGNORE INTO meta (instrument, rev, body, until) VALUES (?, ?, ?, NULL)", metas)
+            # What is in use no more was in use until now; what comes back is in use again.
+            self._connection.execute("UPDATE meta SET until = ? WHERE until IS NULL", (since,))
+            execute("UPDATE meta SET until = NULL WHERE instrument = ? AND rev = ?", [each[:2] for each in metas])
+            execute("DELETE FROM cleared WHERE instrument = ?", [each[:1] for each in metas])
 
-    def all(self) -> list[tuple[str, str, bytes]]:
-        """Give every kept (instrument, rev, payload), the oldest rev first."""
-        return self._connection.execute("SELECT instrument, rev, body FROM meta ORDER BY since").fetchall()
+    def all(self) -> list[tuple[str, str]]:
+        """Give every (instrument, rev) that was ever in use."""
+        return self._connection.execute("SELECT instrument, rev FROM meta").fetchall()
+
+    def needed(self, position: int) -> list[tuple[str, str, bytes]]:
+        """Give every (instrument, rev, payload) that rows behind row `position` may refer to, the oldest first."""
+        query = "SELECT instrument, rev, body FROM meta WHERE until IS NULL OR until > ? ORDER BY until IS NULL, until"
+        return self._connection.execute(query, (position,)).fetchall()
 
     def cleared(self, uplink: str) -> set[str]:
         """Give the instruments whose retained topics this uplink was told to forget."""

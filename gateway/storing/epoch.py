@@ -24,12 +24,20 @@ def machine() -> str:
     return ""
 
 
-def next_epoch(counter: Path, rng: random.Random) -> str:
-    """Count a new epoch in the file `counter` and give its name; the file is replaced whole and synced."""
+def read_epoch(counter: Path) -> str:
+    """Give the epoch that the file `counter` names; nothing if there is none."""
     try:
-        past = int(counter.read_text(encoding="ascii").partition("-")[0])
+        return counter.read_text(encoding="ascii").strip()
     except (OSError, ValueError):
-        past = 0
+        return ""
+
+
+def next_epoch(counter: Path, known: str, rng: random.Random) -> str:
+    """Count a new epoch, behind that of the file `counter` and the one `known`, and give its name.
+
+    The file is replaced whole and synced.
+    """
+    past = max(_count(read_epoch(counter)), _count(known))
     epoch = f"{past + 1:04d}-" + "".join(rng.choices(_LETTERS, k=6))
     new = counter.with_suffix(".new")
     with new.open("w", encoding="ascii") as file:
@@ -38,3 +46,8 @@ def next_epoch(counter: Path, rng: random.Random) -> str:
         os.fsync(file.fileno())
     new.replace(counter)
     return epoch
+
+
+def _count(epoch: str) -> int:
+    head = epoch.partition("-")[0]
+    return int(head) if head.isascii() and head.isdigit() else 0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 from sqlite_utils import Database
@@ -21,19 +22,26 @@ def inspect(data: Path) -> dict[str, object] | None:
 
     """
     path = data / "outbox.sqlite"
-    if not path.exists():
-        return None
-    connection = sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=0.2)  # an agent keeps its lock for life
     try:
-        return _account(Database(connection), path)
-    except sqlite3.Error as error:
+        path.stat()
+        with closing(_opened(path)) as connection:
+            return _account(Database(connection), path)
+    except FileNotFoundError:
+        return None
+    except (OSError, sqlite3.Error) as error:
         raise OutboxFault(
             say("the outbox cannot be read: {error}", error=error),
             where=str(path),
-            hint=say("If an agent runs, ask it through its socket; else check that this user may read the file."),
+            hint=say(
+                "If an agent runs, ask it through its socket; else check that this user may read the file: "
+                "join the group parkgate, or use sudo."
+            ),
         ) from error
-    finally:
-        connection.close()
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    uri = path.absolute().as_uri()
+    return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=0.2)  # an agent keeps its lock for life
 
 
 def _account(database: Database, path: Path) -> dict[str, object]:
@@ -46,11 +54,19 @@ def _account(database: Database, path: Path) -> dict[str, object]:
     return {
         "path": str(path),
         "epoch": next((row["epoch"] for row in database["identity"].rows), ""),
-        "bytes": path.stat().st_size,
+        "bytes": path.stat().st_size + _size(path.with_name(f"{path.name}-wal")),
         "free_bytes": free.f_bavail * free.f_frsize,
         "stored": stored,
         "uplinks": [_uplink(row, stored, aside.get(row["name"], 0)) for row in uplinks],
     }
+
+
+def _size(path: Path) -> int:
+    """Give how large a file is that is not always there."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
 
 
 def _progress(row: dict[str, int | str]) -> Progress:

@@ -32,7 +32,7 @@ CREATE TABLE record (
     series INTEGER NOT NULL REFERENCES series (id),
     seq INTEGER NOT NULL,
     ts INTEGER NOT NULL,             -- milliseconds UTC
-    crc INTEGER NOT NULL,            -- CRC-32 of body: SQLite does not notice most flipped bits
+    crc INTEGER NOT NULL,            -- CRC-32 of the row and its payload: SQLite does not notice most flipped bits
     body BLOB NOT NULL               -- the payload, zlib
 );
 CREATE TABLE uplink (
@@ -54,7 +54,7 @@ CREATE TABLE meta (
     instrument TEXT NOT NULL,
     rev TEXT NOT NULL,
     body BLOB NOT NULL,
-    since INTEGER NOT NULL,          -- the last row stored before this rev came into use
+    until INTEGER,                   -- the last row that may refer to it; null while it is in use
     PRIMARY KEY (instrument, rev)
 ) WITHOUT ROWID;
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget

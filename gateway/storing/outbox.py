@@ -25,12 +25,14 @@ from typing import TypeVar
 from parkgate.config.language import say
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.messages.encode import Encode
-from parkgate.gateway.storing.database import Damaged, Database, OutboxFault, Record, Series, UplinkState
-from parkgate.gateway.storing.epoch import machine, next_epoch
+from parkgate.gateway.storing.database import Damaged, Database, OutboxFault, Record, Series, UplinkState, unusable
+from parkgate.gateway.storing.epoch import machine, next_epoch, read_epoch
 from parkgate.gateway.storing.progress import Progress
 
 MAX_QUEUED = 32_000_000
 """Bytes of encoded records that wait in memory while the disk takes none."""
+NOTE_EVERY = 5.0
+"""Seconds between two writings of what the uplinks have had, while records are stored anyway."""
 LAG = 0.4
 """Seconds behind a multiple of the window that a commit waits: lines are read at multiples, answers go together."""
 _QUIET = 0.1
@@ -57,11 +59,12 @@ class Outbox:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
         self._queue: list[Record] = []
         self._queued_bytes = 0
+        self._removed: list[int] = []
         self._changed: dict[int, Series] = {}
         self._uplinks: dict[str, UplinkState] = {each.name: each for each in database.uplinks()}
         self._dirty: set[str] = set()
         self._next_id = self.newest + 1
-        self._last_commit = float("-inf")
+        self._last_commit = self._noted = float("-inf")
         self._committing = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -74,20 +77,24 @@ class Outbox:
             OutboxFault: the folder or the file cannot be used; it says why and what to do.
 
         """
+        path = data / "outbox.sqlite"
         try:
             data.mkdir(parents=True, exist_ok=True)
-            database = Database.open(data / "outbox.sqlite")
-            known, here = database.identity(), machine()
-            if known is None or known[1] != here:
-                database.begin_epoch(next_epoch(data / "epoch", rng), here)
+            database = Database.open(path)
+            epoch, there = database.identity() or ("", "")
+            # Another machine, or a file that was put back from a copy, would use numbers again that are in use.
+            if (epoch, there) != (read_epoch(data / "epoch"), machine()):
+                epoch = next_epoch(data / "epoch", epoch, rng)
+                database.begin_epoch(epoch, machine())
+            return cls(database, epoch, clock, window)
         except OSError as error:
             raise OutboxFault(
                 say("the data folder cannot be used: {error}", error=error.strerror or error),
                 where=str(data),
                 hint=say("Give [gateway] data a folder that this user may write to."),
             ) from error
-        identity = database.identity()
-        return cls(database, identity[0] if identity else "", clock, window)
+        except (sqlite3.Error, ValueError) as error:
+            raise unusable(path, error) from error
 
     @property
     def stored(self) -> int:
@@ -107,13 +114,17 @@ class Outbox:
             self._series[key] = self.by_id[new.id] = new
         return self._series[key]
 
-    def store(self, series: Series, ts: int, encode: Encode, *, urgent: bool = False) -> None:
-        """Queue a record for the next commit, numbered and encoded; `urgent` asks for that commit at once."""
-        self.collected += 1
+    def store(self, series: Series, ts: int, encode: Encode, *, urgent: bool = False) -> int:
+        """Queue a record for the next commit, numbered and encoded; `urgent` asks for that commit at once.
+
+        Gives the row that it will be, 0 where it was rejected.
+        """
         if self._queued_bytes > MAX_QUEUED:
+            self.collected += 1
             self.rejected += 1
-            return
+            return 0
         body = encode(series.seq + 1, series.low)
+        self.collected += 1
         series.seq += 1
         self._queue.append(Record(self._next_id, series, series.seq, ts, body))
         self._next_id += 1
@@ -122,6 +133,7 @@ class Outbox:
         self._wanted.set()
         if urgent:
             self._urgent.set()
+        return self._next_id - 1
 
     def uplink(self, name: str) -> UplinkState:
         """Give what an uplink has had; a new one begins with what is stored from now on."""
@@ -151,8 +163,13 @@ class Outbox:
         lag = min(LAG, 0.4 * self.window)
         return self.window - (self._clock.now() / 1000 - lag) % self.window
 
-    async def commit(self, removed: Sequence[int] = ()) -> None:
+    async def commit(self, removed: Sequence[int] = (), *, progress: bool = False) -> None:
         """Store everything that is queued and hand it to the followers; remove rows in the same transaction.
+
+        What the uplinks have had is written now and then, and when `progress` asks for it: a power cut in between only
+        repeats a few records.
+
+        What a full disk refuses is kept, rows to remove too, for the next commit.
 
         Raises:
             OutboxFault: the disk failed in a way after which nothing it says can be believed.
@@ -161,18 +178,25 @@ class Outbox:
         async with self._committing:
             self._wanted.clear()
             self._urgent.clear()
+            self._removed += removed
             records, self._queue = self._queue, []
+            gone, self._removed = self._removed, []
             series = [each.row() for each in self._changed.values()]
-            uplinks = [self._uplinks[name].row() for name in self._dirty]
+            now = self._clock.monotonic()
+            if not (progress or gone or not records or now - self._noted >= NOTE_EVERY):
+                dirty = set()
+            else:
+                dirty, self._dirty, self._noted = self._dirty, set(), now
+            uplinks = [self._uplinks[name].row() for name in dirty]
             changed, self._changed = self._changed, {}
-            dirty, self._dirty = self._dirty, set()
-            self._last_commit = self._clock.monotonic()
-            if not records and not uplinks and not removed:
+            self._last_commit = now
+            if not (records or uplinks or gone):
                 return
             try:
-                await self._on_thread(lambda: self._database.commit(records, series, uplinks, removed))
+                await self._on_thread(lambda: self._database.commit(records, series, uplinks, gone))
             except sqlite3.Error as error:
                 self._queue = records + self._queue
+                self._removed = gone + self._removed
                 self._changed = changed | self._changed
                 self._dirty |= dirty
                 self._failed(error)

@@ -38,6 +38,11 @@ class Progress:
         return self.position + sum(self._lasts) - sum(self._firsts) + len(self._firsts)
 
     @property
+    def pieces(self) -> int:
+        """Give how many settled ranges stand above `position`."""
+        return len(self._firsts)
+
+    @property
     def highest(self) -> int:
         """Give the highest settled row."""
         return self._lasts[-1] if self._lasts else self.position

@@ -7,7 +7,7 @@ rows. A lost connection forgets `taken`: whatever is not settled is handed out a
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from parkgate.gateway.storing.database import Damaged, Record, Series, UplinkState
 from parkgate.gateway.storing.outbox import Outbox
@@ -30,6 +30,8 @@ class Reader:
         self._peers = peers
         peers.append(self)
         self._taken = Progress()
+        self._barrier = outbox.newest
+        self._risen: dict[int, Series] = {}
         self._live: deque[tuple[int, Series, int]] = deque()
         self._late: deque[tuple[int, Series, int]] = deque()
         self.rewind()
@@ -54,10 +56,12 @@ class Reader:
         """Tell whether there is a row that was not handed out."""
         return self._taken.position < self._outbox.newest
 
-    def rewind(self) -> None:
-        """Forget what was handed out and not settled: it will be handed out again."""
+    def rewind(self, flying: Iterable[int] = ()) -> None:
+        """Forget what was handed out and not settled, but for the rows in the window: it will be handed out again."""
         progress = self.state.progress
         self._taken = Progress.parse(progress.position, progress.ahead)
+        for row in flying:
+            self._taken.settle(row, row)
         self._live.clear()
         self._late.clear()
 
@@ -69,15 +73,23 @@ class Reader:
             newest = {series.id: (row, series, seq) for row, series, seq in self._live}
             self._live = deque(sorted(newest.values(), key=lambda entry: entry[0]))
 
-    async def backlog(self) -> list[Record | Damaged]:
-        """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already."""
+    def handed_out(self, row: int) -> bool:
+        """Tell whether a row is with the lanes of a session, and not settled."""
+        return self._taken.covers(row) and not self.state.progress.covers(row)
+
+    async def backlog(self) -> tuple[list[Record | Damaged], list[int]]:
+        """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already.
+
+        Gives with them the rows that should be there and are not: they left while this uplink was not configured.
+        """
         after = self._taken.position
         last = self._taken.hole_ends(self._outbox.newest)
         rows = await self._outbox.read(after, last, CHUNK)
-        # Rows that retention took away leave nothing to hand out: the hole is passed whole.
-        self._taken.settle(after + 1, rows[-1].id if len(rows) == CHUNK else last)
-        self._late.extend((each.id, each.series, each.seq) for each in rows)
-        return rows
+        end = rows[-1].id if len(rows) == CHUNK else last
+        there = {each.id for each in rows}
+        self._taken.settle(after + 1, end)
+        self._late.extend((each.id, each.series, each.seq) for each in rows if each.series is not None)
+        return rows, [row for row in range(after + 1, end + 1) if row not in there]
 
     def settle(self, rows: Sequence[int], now: int) -> None:
         """Note that rows (ascending) were delivered or declared, at `now` (ms UTC)."""
@@ -87,14 +99,27 @@ class Reader:
         self.state.reached = now
         self._settled(now)
 
-    def expire(self, rows: Sequence[int], now: int) -> None:
-        """Note that rows (ascending) left the outbox before this uplink had them, and were declared."""
-        progress = self.state.progress
+    def expire(self, rows: Sequence[int], now: int) -> int:
+        """Note that rows (ascending) left the outbox before this uplink had them; tell how many it had not."""
+        progress, before = self.state.progress, self.state.expired
         for row in rows:
             if not progress.covers(row):
                 progress.settle(row, row)
                 self.state.expired += 1
         self._settled(now)
+        return self.state.expired - before
+
+    def bar(self, row: int) -> None:
+        """Keep `low` where it is until everything up to this row, which declares a loss, is settled.
+
+        Else `low` would pass the hole before its declaration has arrived, and a consumer would call it lost.
+        """
+        self._barrier = max(self._barrier, row)
+
+    @property
+    def barred(self) -> bool:
+        """Tell whether a declaration is still on its way."""
+        return self.state.progress.position < self._barrier
 
     def _settled(self, now: int) -> None:
         progress = self.state.progress
@@ -103,9 +128,14 @@ class Reader:
             while trail and trail[0][0] <= progress.position:
                 _, series, seq = trail.popleft()
                 self.low[series.id] = max(seq + 1, self.low.get(series.id, 1))
+                self._risen[series.id] = series
+        if not self.barred:
+            risen, self._risen = self._risen, {}
+            for series in risen.values():
                 self._raise_low(series, now)
 
     def _raise_low(self, series: Series, now: int) -> None:
         """Raise a series' `low` to what every uplink that was reached lately has had."""
         readers = [each for each in self._peers if now - each.state.reached <= LATELY]
-        series.low = max(series.low, min((each.low.get(series.id, 1) for each in readers), default=1))
+        if not any(each.barred for each in readers):
+            series.low = max(series.low, min((each.low.get(series.id, 1) for each in readers), default=1))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import signal
+import secrets
 import sys
 import tempfile
 import time
@@ -23,14 +23,15 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
-from parkgate.config.arguments import add_duration
+from parkgate.config.arguments import add_duration, broker_url
 from parkgate.config.language import say
 from parkgate.config.problem import Problems
 from parkgate.gateway.messages.board import Board, rows_of_status
 from parkgate.gateway.messages.table import Row, live_table
-from parkgate.simulator.account import Account, account_table, settle
+from parkgate.simulator.account import Account, account_table, settle, why
 from parkgate.simulator.agent import COMMAND, Agent
 from parkgate.simulator.broker import BrokerFailed, EmbeddedBroker
+from parkgate.simulator.commands.simulate import told_to_stop
 from parkgate.simulator.demo_site import DemoSite, demo_site
 from parkgate.simulator.park import CannotListen, Park
 from parkgate.simulator.platform import NoPlatform, Platform
@@ -41,6 +42,7 @@ HELP = "simulated park, gateway, broker and platform on this computer, with a li
 PERIOD = 1.0
 FLUSH = 10.0
 DRAIN = 5.0
+_ERRORS = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,15 +57,14 @@ class Wish:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the verb's arguments."""
-    parser.add_argument(
-        "--uplink", metavar="URL", help=say("send to this broker (mqtt:// or mqtts://), not to its own")
-    )
+    elsewhere = say("send to this broker (mqtt:// or mqtts://), not to its own")
+    parser.add_argument("--uplink", type=broker_url, metavar="URL", help=elsewhere)
     add_duration(parser)
     parser.add_argument("--json", action="store_true", help=say("print nothing but the account, as one JSON line"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run until Ctrl-C, SIGTERM or the end of `--for`: 0 if nothing was lost and all of it delivered, else 1."""
+    """Run until Ctrl-C, SIGTERM, a hangup or the end of `--for`: 0 if all was delivered and received, else 1."""
     wish = Wish(arguments.uplink, arguments.duration, as_json=arguments.json)
     try:
         return asyncio.run(demo(wish))
@@ -74,9 +75,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 async def demo(wish: Wish) -> int:
     """Start everything, show it until it is to stop, stop it in order, and print the account."""
-    stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    stop = told_to_stop()
     console = Console(highlight=False, stderr=wish.as_json)
     async with AsyncExitStack() as stack:
         demonstration = await _start(wish, stack, console)
@@ -84,6 +83,8 @@ async def demo(wish: Wish) -> int:
         if not demonstration.agent.ended.done():
             console.print(say("Stopping: the gateway delivers what it has …"))
         account = await demonstration.finish()
+        if wish.uplink is not None:
+            await demonstration.clear()
     if account is None:
         console.print(say("The gateway ended without its account. It said last:"), style="red")
         console.print(demonstration.agent.errors, markup=False)
@@ -92,7 +93,18 @@ async def demo(wish: Wish) -> int:
         print(json.dumps(account.as_json(), ensure_ascii=False), flush=True)
     else:
         console.print(account_table(account))
+    _explain(account, demonstration.agent.errors, console)
     return 0 if account.whole else 1
+
+
+def _explain(account: Account, errors: str, console: Console) -> None:
+    """Say why an account may not be whole, with the last lines that the gateway wrote for people."""
+    if account.whole:
+        return
+    console.print(why(account), style="red", markup=False)
+    if errors:
+        console.print(say("The gateway said last:"))
+        console.print("\n".join(errors.splitlines()[-_ERRORS:]), markup=False, soft_wrap=True)
 
 
 async def _start(wish: Wish, stack: AsyncExitStack, console: Console) -> _Demonstration:
@@ -106,7 +118,8 @@ async def _start(wish: Wish, stack: AsyncExitStack, console: Console) -> _Demons
         console.print(say("Starting an MQTT broker: {url}", url=uplink))
     folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parkgate-demo-")))
     template = files("parkgate.config").joinpath("sites/demo.toml").read_text(encoding="utf-8")
-    site = demo_site(template, park.urls, uplink, str(folder / "data"))
+    own = "" if wish.uplink is None else f"demo-{secrets.token_hex(3)}"  # others may use this broker at the same time
+    site = demo_site(template, park.urls, uplink, str(folder / "data"), gateway_id=own)
     board = Board()
     platform = await stack.enter_async_context(
         Platform(uplink, site.topics, lambda topic, payload, _: board.take(topic, payload))
@@ -152,6 +165,11 @@ class _Demonstration:
             return None
         await self._platform.until(lambda _: not self._settled(words).lost, DRAIN)
         return self._settled(words)
+
+    async def clear(self) -> None:
+        """Leave nothing of this gateway in somebody else's broker."""
+        if self.agent.ended.done():
+            await self._platform.clear()
 
     def _settled(self, words: Mapping[str, object]) -> Account:
         return settle(self._site.source, words, self._platform.books.account())

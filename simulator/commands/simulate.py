@@ -65,7 +65,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Serve until SIGINT, SIGTERM or the end of `--for`: 0; a scenario or a port that will not do: 1."""
+    """Serve until Ctrl-C, SIGTERM, a hangup or the end of `--for`: 0; 1 if a scenario or a port will not do."""
     try:
         scenario = load_scenario(arguments.scenario)
         asyncio.run(_serve(scenario, arguments))
@@ -75,10 +75,17 @@ def run(arguments: argparse.Namespace) -> int:
     return 0
 
 
-async def _serve(scenario: Scenario, arguments: argparse.Namespace) -> None:
+def told_to_stop() -> asyncio.Event:
+    """Give what is set by Ctrl-C, SIGTERM or a closed terminal; the latter not where it is ignored, as by `nohup`."""
     stop = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+            asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    return stop
+
+
+async def _serve(scenario: Scenario, arguments: argparse.Namespace) -> None:
+    stop = told_to_stop()
     async with Park(scenario, any_port=arguments.any_port) as park:
         _tell(scenario, park.urls, as_json=arguments.json)
         stopping = asyncio.create_task(stop.wait())

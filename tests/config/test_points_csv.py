@@ -63,9 +63,25 @@ def test_a_mistake_in_a_table_is_named_with_its_row(said, rows, expected):
         assert found == expected
 
 
+def test_points_with_wrong_names_are_not_taken_for_one(said):
+    table = "name,at,type\nTotal,input 0,int16\n中文,input 1,int16\n"
+    found = said(OWN, own_toml=PROFILE, points_csv=table)
+    assert [each.partition(";")[0] for each in found] == [
+        'points.csv:2: points.Total.name: "Total" will not do',
+        'points.csv:3: points.中文.name: "中文" will not do',
+    ]
+    toml = 'protocol = "modbus"\n[points]\n'
+    toml += "".join(
+        f'"{name}" = {{ at = "input {at}", type = "int16" }}\n' for at, name in enumerate(("Total", "中文"))
+    )
+    assert ["stands there already" in each for each in said(OWN, own_toml=toml)] == [False, False]
+
+
 CELLS = [
     ("range", "0-300", "0..300"),
     ("range", "1..2..3", "0..300"),
+    ("range", "[1, 2", "0..300"),
+    ("range", "[1, 2, 3]", "0..300"),
     ("digits", "two", "2"),
     ("scale", "0,1", "0.1"),
     ("offset", "x", "-40"),
@@ -89,9 +105,13 @@ def test_a_range_with_one_end_only_cannot_be_read(said):
     ]
 
 
+COMMAS = "points.csv:1: the cells must be separated by commas; save the table as CSV with commas"
 HEADERS = [
     ("name,at,typ\n", ['points.csv:1: unknown key "typ"; did you mean "type"?']),
-    ("name,at,at\n", ['points.csv:1: the column "at" stands there twice']),
+    ("name,at,type,at\n", ['points.csv:1: the column "at" stands there twice']),
+    ("name,at\n", ['points.csv:1: the first row must name the columns, among them "name", "at" and "type"']),
+    ("name;at;type\na;input 0;int16\n", [COMMAS]),
+    ("name\tat\ttype\na\tinput 0\tint16\n", [COMMAS]),
     ("at,type\n", ['points.csv:1: the first row must name the columns, among them "name", "at" and "type"']),
     ("", ['points.csv:1: the first row must name the columns, among them "name", "at" and "type"']),
 ]
@@ -100,6 +120,24 @@ HEADERS = [
 @pytest.mark.parametrize(("header", "expected"), HEADERS)
 def test_a_header_that_will_not_do_says_what_it_needs(said, header, expected):
     assert said(OWN, own_toml=PROFILE, points_csv=header) == expected
+
+
+def test_a_wrong_column_does_not_hide_what_is_wrong_with_the_rows(said):
+    table = "name,at,typ,untis,digits\na,input 0,int17,%,1\nb,input 1,int16,%,two\n"
+    assert sorted(said(OWN, own_toml=PROFILE, points_csv=table)) == [
+        'points.csv:1: unknown key "typ"; did you mean "type"?',
+        'points.csv:1: unknown key "untis"; did you mean "unit"?',
+        'points.csv:2: points.a.type: unknown type "int17"; did you mean "int16"?',
+        'points.csv:3: points.b.digits: cannot read "two"; write it as in 2',
+    ]
+
+
+@pytest.mark.parametrize("cell", ["[0, 200]", "[0,200]", "0..200"])
+def test_a_range_may_be_written_as_in_a_profile(tmp_path, cell):
+    (tmp_path / "points.csv").write_text(f'name,at,type,range\na,input 0,int16,"{cell}"\n', encoding="utf-8")
+    (tmp_path / "own.toml").write_text(PROFILE, encoding="utf-8")
+    (tmp_path / "site.toml").write_text(OWN, encoding="utf-8")
+    assert load_site(tmp_path / "site.toml").instruments[0].points[0].range == (0, 200)
 
 
 def test_a_table_without_a_point_is_a_problem(said):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from parkgate.drivers.numbers import EXACT, MOST_DIGITS, decimals, rounded, rounded_singles, shortest
+from parkgate.drivers.numbers import EXACT, MOST_DIGITS, decimals, exact, rounded, rounded_singles, shortest
 
 singles = st.floats(width=32, allow_nan=False, allow_infinity=False)
 normal_singles = singles.filter(lambda value: value == 0 or abs(value) >= 2.0**-126)
@@ -65,6 +65,21 @@ def test_a_scaled_integer_rounds_to_the_decimals_of_its_scale(raw, digits):
 def test_a_32_bit_integer_with_a_decimal_scale_is_exactly_its_decimal_text(raw, scale):
     (result,) = rounded_singles([raw * scale], decimals(scale))
     assert result == float(Decimal(raw) * Decimal(repr(scale)))
+
+
+@given(
+    st.integers(-(1 << 63), (1 << 64) - 1), st.sampled_from([0.1, 0.01, 0.001, 0.5, 0.25, 10.0]), st.integers(-99, 99)
+)
+def test_a_64_bit_integer_with_a_decimal_scale_is_written_without_loss(raw, scale, offset):
+    text = exact(raw, scale, offset / 4, MOST_DIGITS - 4)
+    assert Fraction(text) == raw * Fraction(repr(scale)) + Fraction(offset, 4)
+
+
+@pytest.mark.parametrize(
+    ("raw", "digits", "text"), [(-4, 2, "0.00"), (-5, 2, "0.00"), (-6, 2, "-0.01"), (0, 0, "0"), (15, 2, "0.02")]
+)
+def test_a_written_integer_is_rounded_as_a_number_is_and_its_zero_is_never_negative(raw, digits, text):
+    assert exact(raw, 0.001, 0.0, digits) == text
 
 
 def test_a_product_beyond_the_doubles_is_still_a_number():

@@ -12,6 +12,7 @@ from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Uplink
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.agent import Agent, World, commit_window
 from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.collecting.collector import Collector
 from parkgate.gateway.control.client import ask
 from parkgate.gateway.control.server import SOCKET
 from parkgate.gateway.storing.database import Database, OutboxFault
@@ -25,7 +26,7 @@ class Quick(SystemClock):
 
 
 class Wire:
-    """A driver that fails in a way nobody thought of, twice, and then answers."""
+    """A driver that answers."""
 
     def __init__(self, *_):
         self.reads = 0
@@ -38,8 +39,6 @@ class Wire:
 
     async def read(self, instrument):
         self.reads += 1
-        if self.reads in (1, 2):
-            raise ZeroDivisionError("a fault of ours")
         return (Snapshot(instrument.name, 1, (1.0,)),)
 
 
@@ -65,8 +64,17 @@ def test_a_commit_window_of_the_site_file_is_taken_as_it_is(tmp_path):
     assert commit_window(site_of(tmp_path, commit=700)) == 0.7
 
 
-async def test_a_loop_that_fails_is_started_again_told_and_counted_and_the_agent_lives(tmp_path):
+async def test_a_loop_that_fails_is_started_again_and_told_and_the_agent_lives(tmp_path, monkeypatch):
     wire = Wire()
+    crashes = [ZeroDivisionError("a fault of ours"), ZeroDivisionError("a fault of ours")]
+    run = Collector.run
+
+    async def fragile(self):
+        if crashes:
+            raise crashes.pop()
+        await run(self)
+
+    monkeypatch.setattr(Collector, "run", fragile)
     agent = Agent(site_of(tmp_path), World(Quick(), random.Random(1), lambda *_: wire))
     running = asyncio.create_task(agent.run())
     async with asyncio.timeout(20):
@@ -103,3 +111,25 @@ async def test_a_disk_that_fails_ends_the_agent_with_its_fault(tmp_path, monkeyp
     monkeypatch.setattr(Database, "commit", broken)
     with pytest.raises(OutboxFault, match="SQLITE_IOERR_WRITE"):
         await asyncio.wait_for(agent.run(), 20)
+
+
+async def test_what_is_told_to_the_platform_is_english_whatever_the_technician_reads(tmp_path, monkeypatch):
+    monkeypatch.setenv("PARKGATE_LANG", "zh")
+    agent = Agent(site_of(tmp_path), World(Quick(), random.Random(1), Wire))
+    running = asyncio.create_task(agent.run())
+    async with asyncio.timeout(20):
+        while not agent.forwarders or not agent.forwarders[0].fault:
+            await asyncio.sleep(0.01)
+    assert not agent.forwarders[0].fault.isascii()
+    agent.stop()
+    await asyncio.wait_for(running, 20)
+    again = Agent(site_of(tmp_path), World(Quick(), random.Random(1), Wire))
+    started = asyncio.create_task(again.run())
+    async with asyncio.timeout(20):
+        while not (tmp_path / "data" / SOCKET).exists():
+            await asyncio.sleep(0.01)
+    events = [row.body for row in await again.outbox.read(0, 10_000, 10_000) if row.series.kind == "event"]
+    again.stop()
+    await asyncio.wait_for(started, 20)
+    assert any(b'"uplink-offline"' in body for body in events)
+    assert all(body.isascii() for body in events)

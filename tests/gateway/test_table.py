@@ -115,6 +115,22 @@ def test_text_of_people_is_never_taken_for_markup():
     assert "[red]text" in printed(row, width=120)
 
 
+def test_the_title_of_the_table_is_never_taken_for_markup():
+    assert printed(Row("a"), title="[red]xuwei [/b] gw").splitlines()[0].rstrip() == "[red]xuwei [/b] gw"
+
+
+def test_in_80_columns_a_long_title_leaves_the_values_their_room():
+    row = Row(
+        "stack-1", "1# [备用] 烟囱 [/b] 一二三四五六七八九", "modbus", STACK.readings, NOW, 123456, 123456, 123456, 3
+    )
+    header, narrow = printed(row).splitlines()[1:3]
+    room = header.index(" age") - header.index("values")
+    assert room >= 12
+    assert "1# [备用] 烟 …" in narrow
+    assert "nox calibra" in narrow
+    assert "1# [备用] 烟囱 [/b] 一 …" in printed(row, width=120)
+
+
 def test_a_chinese_reader_sees_the_titles_of_points_and_an_english_one_their_names(monkeypatch):
     assert "so2 12.31" in printed(STACK, width=160)
     monkeypatch.setenv("PARKGATE_LANG", "zh")

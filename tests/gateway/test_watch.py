@@ -199,6 +199,18 @@ def test_a_broker_that_is_not_there_is_said_with_its_address():
         run(f"mqtt://127.0.0.1:{port}")
 
 
+@pytest.mark.parametrize(
+    "url", ["mqtt://", "mqtt://127.0.0.1:99999", "http://h", "mqtts://me:s3cret@:1", "mqtt://[::1"]
+)
+def test_a_url_that_is_none_is_a_usage_error(url, capsys):
+    with pytest.raises(SystemExit) as usage:
+        run(url)
+    assert usage.value.code == 2
+    said = capsys.readouterr().err
+    assert "mqtt://host" in said
+    assert "s3cret" not in said
+
+
 def test_a_duration_without_its_unit_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as usage:
         run("site.toml", "--for", "5")
@@ -248,9 +260,40 @@ async def test_a_broker_that_is_never_quiet_is_shown_once_all_the_same():
 
 async def test_a_broker_with_nothing_of_ours_is_a_problem_that_is_said():
     async with Mosquitto() as broker:
-        code, _, err = await finished(await start(broker.url))
+        code, out, err = await finished(await start(broker.url))
     assert code == 1
     assert broker.url in err
+    assert "nothing heard yet" in out
+    assert "instrument" not in out
+
+
+async def test_a_broker_that_dies_is_said_and_ends_with_exit_1():
+    async with Mosquitto() as broker:
+        process = await start(broker.url, "--follow")
+        async with asyncio.timeout(PATIENCE):
+            while b"nothing heard yet" not in await process.stdout.readline():
+                pass
+            await broker.kill()
+            assert await process.stderr.readline() == b"connection lost, trying again\n"
+            while b"connection lost, trying again" not in await process.stdout.readline():
+                pass
+        process.send_signal(signal.SIGINT)
+        code, _, err = await finished(process)
+    assert (code, err) == (1, "")
+
+
+async def test_a_broker_that_comes_back_is_said_and_ends_with_exit_0():
+    async with Mosquitto() as broker:
+        process = await start(broker.url, "--follow", "--json")
+        async with asyncio.timeout(PATIENCE):
+            await process.stdout.readline()
+            await broker.kill()
+            assert await process.stderr.readline() == b"connection lost, trying again\n"
+            await broker.start()
+            assert await process.stderr.readline() == b"connected again\n"
+        process.send_signal(signal.SIGINT)
+        code, _, err = await finished(process)
+    assert (code, err) == (0, "")
 
 
 async def test_the_subscriber_tells_kept_messages_from_live_ones():

@@ -2,13 +2,14 @@
 
 import io
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from parkgate.simulator.account import account_table, settle
+from parkgate.simulator.account import account_table, settle, why
 from parkgate.simulator.books import Books
 
 SOURCE = "xuwei/gw-01"
@@ -52,11 +53,11 @@ def test_everything_stored_delivered_and_received_is_whole():
     assert (account.whole, account.lost, account.waiting) == (True, 0, 0)
     assert printed(account) == [
         ["account"],
-        ["instrument", "stored", "delivered", "received", "lost"],
+        ["instrument", "stored", "delivered", "waiting", "received", "lost"],
         ["stack-1", "5", "5", "0"],
         ["gas-1", "3", "3", "0"],
         ["events", "1", "1", "0"],
-        ["total", "9", "9", "9", "0"],
+        ["total", "9", "9", "0", "9", "0"],
     ]
 
 
@@ -64,7 +65,7 @@ def test_what_was_stored_and_never_came_is_lost_and_not_whole():
     account = settle(SOURCE, words(), books(stack=3).account())
     assert (account.whole, account.lost) == (False, 2)
     assert printed(account)[2] == ["stack-1", "5", "3", "2"]
-    assert printed(account)[-1] == ["total", "9", "9", "7", "2"]
+    assert printed(account)[-1] == ["total", "9", "9", "0", "7", "2"]
 
 
 def test_a_lost_event_of_the_gateway_is_lost_too():
@@ -78,6 +79,40 @@ def test_one_instrument_having_more_does_not_make_up_for_anothers_loss():
 def test_what_still_waits_is_not_whole_though_nothing_is_lost():
     account = settle(SOURCE, words(delivered=8, waiting=1), books().account())
     assert (account.whole, account.lost) == (False, 0)
+
+
+def test_what_waits_is_not_lost_and_stands_in_a_column_of_its_own():
+    told = words(
+        delivered=4, waiting=5,
+        instruments={"stack-1": {"stored": 5, "delivered": 3}, "gas-1": {"stored": 3, "delivered": 1}},
+    )  # fmt: skip
+    account = settle(SOURCE, told, books(stack=3, gas=1, events=0).account())
+    assert (account.whole, account.lost, account.waiting) == (False, 0, 5)
+    assert printed(account)[2:] == [
+        ["stack-1", "5", "3", "2", "3", "0"],
+        ["gas-1", "3", "1", "2", "1", "0"],
+        ["events", "1", "0", "1", "0", "0"],
+        ["total", "9", "4", "5", "4", "0"],
+    ]
+
+
+def test_what_waits_is_taken_off_the_loss_where_it_is_told_only_in_total():
+    account = settle(SOURCE, words(delivered=6, waiting=3), books(stack=1).account())
+    assert account.lost == 1
+
+
+@pytest.mark.parametrize(
+    ("told", "kept", "reason"),
+    [
+        (words(), books(), ""),
+        (words(delivered=0, waiting=9), books(0, 0, 0), "9 records still wait.*another gateway"),
+        (words(), books(stack=3), "2 records that the broker confirmed did not reach"),
+        (words(delivered=8), books(), "The gateway gave up some records"),
+    ],
+)
+def test_it_says_in_one_sentence_why_it_may_not_be_whole(told, kept, reason):
+    assert re.match(reason, sentence := why(settle(SOURCE, told, kept.account())))
+    assert bool(sentence) == bool(reason)
 
 
 def test_what_was_received_but_never_acknowledged_is_not_whole():
@@ -103,6 +138,7 @@ def test_one_identity_with_two_contents_is_not_whole():
     kept.take(f"park/v1/{SOURCE}/data/stack-1", json.dumps(record).encode(), retained=False)
     account = settle(SOURCE, words(), kept.account())
     assert (account.whole, account.lost, account.total.different) == (False, 0, 1)
+    assert why(account).startswith("1 records came twice with different content")
 
 
 def test_what_another_gateway_sent_does_not_count():

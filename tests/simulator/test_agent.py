@@ -96,6 +96,39 @@ async def test_much_that_it_writes_never_blocks_it_and_only_the_last_is_kept(tmp
         assert len(agent.errors.splitlines()) == 40
 
 
+async def test_it_is_told_to_stop_when_whoever_started_it_is_killed(tmp_path):
+    script = """
+        import asyncio, os, sys
+        from pathlib import Path
+        from parkgate.simulator.agent import Agent
+        async def main(folder, *command):
+            async with Agent(Path(folder, "x"), Path(folder), command=command):
+                await asyncio.sleep(60)
+        asyncio.run(main(*sys.argv[1:]))
+    """
+    child = """
+        import os, signal, sys, time
+        from pathlib import Path
+        folder = Path(sys.argv[1]).parent
+        def end(*_):
+            (folder / "told").touch()
+            sys.exit()
+        signal.signal(signal.SIGTERM, end)
+        (folder / "pid.new").write_text(str(os.getpid()))
+        (folder / "pid.new").rename(folder / "pid")
+        time.sleep(60)
+    """
+    parent = await asyncio.create_subprocess_exec(*stands_in(script), str(tmp_path), *stands_in(child))
+    async with asyncio.timeout(PATIENCE):
+        while not (tmp_path / "pid").exists():
+            await asyncio.sleep(0.02)
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+        parent.kill()
+        await parent.wait()
+        while not (tmp_path / "told").exists():
+            await asyncio.sleep(0.02)
+
+
 async def test_ctrl_c_in_the_terminal_does_not_reach_it_and_its_secrets_do(tmp_path):
     script = "import os, sys; sys.exit(f\"{os.environ['WORD']} {os.getsid(0)}\")"
     async with Agent(tmp_path / "x", tmp_path, command=stands_in(script), secrets={"WORD": "open"}) as agent:

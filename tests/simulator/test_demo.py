@@ -17,6 +17,7 @@ import pytest
 from support.broker import Mosquitto, free_port
 
 from parkgate.simulator.commands import demo
+from parkgate.simulator.platform import Platform
 
 PATIENCE = 60.0
 VERB = (
@@ -66,8 +67,9 @@ async def test_everything_that_is_stored_is_delivered_and_received_and_the_accou
     rows = {line.split()[0]: line.split()[1:] for line in account.splitlines()[3:]}
     assert len(rows) == INSTRUMENTS + 2
     assert {lost for *_, lost in rows.values()} == {"0"}
-    stored, delivered, received, _ = map(int, rows["total"])
+    stored, delivered, waiting, received, _ = map(int, rows["total"])
     assert stored == delivered == received > INSTRUMENTS
+    assert waiting == 0
 
 
 async def test_json_prints_nothing_but_the_account_and_leaves_nothing_behind():
@@ -106,18 +108,41 @@ async def test_ctrl_c_on_a_terminal_stops_a_live_table_and_prints_the_account():
 async def test_a_broker_of_ones_own_is_used_and_only_what_this_gateway_sent_is_counted():
     async with Mosquitto() as broker:
         code, out, err = await finished(await start("--for", "3s", "--json", "--uplink", broker.url))
+        async with Platform(broker.url) as late:
+            assert not await late.until(lambda books: bool(books.copies), 0.5)
+            assert not late._kept  # and nothing of it is left in the broker
     assert code == 0, err
     assert json.loads(out)["total"]["lost"] == 0
     assert "Starting an MQTT broker" not in err
-    assert "xuwei-gw-01" in broker.log
 
 
-async def test_sigterm_before_anything_was_shown_still_ends_with_an_account():
+async def test_two_at_a_time_on_one_broker_do_not_disturb_each_other():
+    async with Mosquitto() as broker:
+        both = [await start("--for", "3s", "--json", "--uplink", broker.url) for _ in range(2)]
+        for code, out, err in [await finished(each) for each in both]:
+            assert code == 0, out + err
+
+
+async def test_a_broker_that_refuses_everything_leaves_all_of_it_waiting_and_the_reason_is_said(tmp_path):
+    (tmp_path / "acl").write_text("topic read #\n")
+    async with Mosquitto([f"acl_file {tmp_path / 'acl'}"]) as broker:
+        code, out, err = await finished(await start("--for", "2s", "--uplink", broker.url))
+    assert (code, err) == (1, ""), out
+    *_, total = (line.split()[1:] for line in out.splitlines() if line.startswith("total"))
+    stored, delivered, waiting, received, lost = map(int, total)
+    assert (delivered, received, lost) == (0, 0, 0)
+    assert stored == waiting > 0
+    assert "still wait in the gateway" in out
+    assert "0x87" in out.partition("The gateway said last:")[2]
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_before_anything_was_shown_still_ends_with_an_account(number):
     process = await start("--json")
     async with asyncio.timeout(PATIENCE):
         while b"Starting the gateway" not in await process.stderr.readline():
             pass
-        process.send_signal(signal.SIGTERM)
+        process.send_signal(number)
     code, out, err = await finished(process)
     assert code in {0, 1}, err
     assert json.loads(out)["whole"] if code == 0 else "without its account" in err, err
@@ -169,6 +194,16 @@ def test_a_broker_that_is_not_there_is_said_with_its_address(capsys):
     assert f"mqtt://127.0.0.1:{port}" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("url", ["foo", "mqtt://", "mqtt://127.0.0.1:99999", "http://h", "mqtt://me:s3cret@:1"])
+def test_a_url_that_is_none_is_a_usage_error_before_anything_starts(url, capsys):
+    with pytest.raises(SystemExit) as usage:
+        run("--uplink", url)
+    assert usage.value.code == 2
+    said = capsys.readouterr().err
+    assert "mqtt://host" in said
+    assert "s3cret" not in said
+
+
 def test_a_duration_without_its_unit_is_a_usage_error(capsys):
     with pytest.raises(SystemExit) as usage:
         run("--for", "5")
@@ -178,6 +213,27 @@ def test_a_duration_without_its_unit_is_a_usage_error(capsys):
 
 def children_of(pid):
     return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
+async def test_killed_without_a_chance_it_leaves_no_process_behind():
+    process = await start("--json")
+    async with asyncio.timeout(PATIENCE):
+        while b"Ctrl-C" not in await process.stderr.readline():
+            pass
+        children = children_of(process.pid)
+        process.kill()
+        await process.communicate()
+        assert len(children) == 2
+        while any(is_alive(pid) for pid in children):
+            await asyncio.sleep(0.05)
+
+
+def is_alive(pid):
+    """Tell whether a process runs; one that only its new parent has not yet asked for is none."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in {"Z", "X"}
+    except OSError:
+        return False
 
 
 async def test_when_it_is_over_no_process_and_no_port_of_it_is_left():

@@ -38,6 +38,13 @@ def test_it_says_whose_topics_to_listen_to():
     assert made.title.endswith("xuwei/gw-01")
 
 
+def test_another_id_for_the_gateway_is_in_its_file_its_name_and_its_topics():
+    made = demo_site(TEMPLATE, LINES, "mqtt://127.0.0.1:1", "/tmp/data", gateway_id="demo-1a2b3c")
+    assert tomllib.loads(made.text)["gateway"]["id"] == "demo-1a2b3c"
+    assert (made.source, made.topics) == ("xuwei/demo-1a2b3c", "park/v1/xuwei/demo-1a2b3c/#")
+    assert made.title.endswith("xuwei/demo-1a2b3c")
+
+
 def test_a_password_in_the_url_goes_through_the_environment_and_never_into_the_file(tmp_path):
     made = demo_site(TEMPLATE, LINES, "mqtts://me%40x:s%3Acret@broker.example:8884", str(tmp_path))
     assert made.secrets == {PASSWORD: "s:cret"}

@@ -88,7 +88,7 @@ def ask(host, port, unit, function, first, count):
         return client.recv(300)[9:]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_says_where_it_listens_serves_there_and_stops_on_a_signal(write, number):
     with running(write(text='[stack-1.so2]\nshape = "steady"\nvalue = 42.5\n'), "--any-port", "--json") as process:
         (told,) = json.loads(process.stdout.readline())["instruments"]
@@ -99,6 +99,18 @@ def test_it_says_where_it_listens_serves_there_and_stops_on_a_signal(write, numb
 
         assert process.wait(timeout=30) == 0
         assert process.stderr.read() == ""
+
+
+def test_under_nohup_a_closed_terminal_does_not_end_it(write):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with running(write(), "--any-port", "--json") as process:
+            process.stdout.readline()
+            process.send_signal(signal.SIGHUP)
+            with pytest.raises(subprocess.TimeoutExpired):
+                process.wait(timeout=0.5)
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_the_demo_prints_its_table_with_an_example_for_each_protocol():

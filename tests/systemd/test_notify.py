@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 import socket
+import time
 
 import pytest
 
@@ -27,6 +29,29 @@ def test_a_state_arrives_as_one_datagram(manager, state):
     assert manager.recv(4096) == state.encode()
     with pytest.raises(BlockingIOError):
         manager.recv(4096)
+
+
+def test_a_service_manager_that_is_gone_harms_nobody(manager):
+    manager.close()
+    notify("WATCHDOG=1")
+
+
+@pytest.mark.parametrize("address", ["", "relative", "@", "vsock:2:1234", "/nowhere/notify", "/" + "x" * 200])
+def test_an_address_that_nobody_listens_at_harms_nobody(address, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NOTIFY_SOCKET", address)
+    notify("READY=1")
+
+
+def test_a_service_manager_that_reads_nothing_is_never_waited_for(manager):
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_NONBLOCK) as other:
+        other.connect(manager.getsockname())
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                other.send(b"STATUS=full")
+    before = time.monotonic()
+    notify("WATCHDOG=1")
+    assert time.monotonic() - before < 1.0
 
 
 def test_without_a_service_manager_nothing_happens(monkeypatch):

@@ -82,7 +82,14 @@ def test_a_bad_status_gives_its_flag_and_no_value(name, flag):
     ],
 )
 def test_an_uncertain_value_stands_and_one_that_was_replaced_or_is_old_is_flagged_too(name, flag):
-    assert decoded(point("p"), 4.2, getattr(ua.StatusCodes, name)) == (4.2, flag, True)
+    assert decoded(point("p"), 4.2, getattr(ua.StatusCodes, name)) == (4.2, flag, flag is None)
+
+
+@pytest.mark.parametrize(
+    ("raw", "flag"), [(0xFFFF, Flag.FAULT), (2**16, Flag.OUT_OF_RANGE), ("5", Flag.BAD_CONFIGURATION)]
+)
+def test_an_uncertain_value_that_is_itself_unusable_is_not_told_as_usable_but_uncertain(raw, flag):
+    assert decoded(point("p", "uint16", invalid=[0xFFFF]), raw, ua.StatusCodes.Uncertain) == (None, flag, False)
 
 
 def test_a_good_value_is_plain_but_one_overridden_by_hand_is_manual():
@@ -126,6 +133,18 @@ def test_an_integer_beyond_two_to_the_53_needs_to_be_a_string():
 
 
 @pytest.mark.parametrize(
+    ("kind", "raw", "more", "text"),
+    [("int64", 12_345_678_901_234_567, {"scale": 0.1}, "1234567890123456.7"),
+     ("int64", -(2**63), {"scale": 0.001}, "-9223372036854775.808"),
+     ("uint64", 2**64 - 1, {"scale": 0.001, "digits": 1}, "18446744073709551.6"),
+     ("uint64", 2**64 - 1, {"offset": 0.5}, "18446744073709551615.5"), ("int64", 0, {"scale": 0.1}, "0.0"),
+     ("int64", -1, {"scale": 0.001, "digits": 1}, "0.0"), ("int64", 5, {"digits": 2}, "5")],
+)  # fmt: skip
+def test_a_scaled_integer_as_a_string_is_a_text_that_is_exact_at_any_size(kind, raw, more, text):
+    assert decoded(point("p", kind, **{"as": "string"}, **more), raw) == (text, None, False)
+
+
+@pytest.mark.parametrize(
     ("kind", "raw"),
     [("bool", 1), ("bool", 0.0), ("int16", True), ("int32", 1.0), ("uint16", "5"), ("double", "4.2"), ("double", [4.2]),
      ("float32", True), ("double", None), ("double", b"4"), ("double", datetime(2025, 1, 1, tzinfo=UTC)),
@@ -166,7 +185,9 @@ def test_scaling_and_digits(kind, raw, more, value):
 
 def test_a_value_that_scaling_carries_beyond_all_numbers_is_out_of_range():
     assert decoded(point("p", scale=1e300), 1e300) == (None, Flag.OUT_OF_RANGE, False)
-    assert decoded(point("p", "uint64", scale=1e300), 2**63) == (None, Flag.OUT_OF_RANGE, False)
+    for written in ("number", "string"):
+        one = point("p", "uint64", scale=1e300, **{"as": written})
+        assert decoded(one, 2**63) == (None, Flag.OUT_OF_RANGE, False)
     assert decoded(point("p"), 10**400) == (None, Flag.OUT_OF_RANGE, False)
 
 
@@ -224,6 +245,17 @@ def test_states_are_integers_whole_or_as_bit_fields_and_none_where_they_cannot_b
 
 def test_an_uncertain_state_still_judges():
     assert snapshot(instrument(point("p"), states=[state()]), Reading(1.0), Reading(1, 0x4093_0000)).states == (1,)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["UncertainNoCommunicationLastUsableValue", "UncertainLastUsableValue", "UncertainSubstituteValue",
+     "UncertainInitialValue", "UncertainTransducerInManual", "UncertainSimulatedValue", "GoodLocalOverride"],
+)  # fmt: skip
+@pytest.mark.parametrize("bits", [None, (0, 3)])
+def test_a_state_that_is_old_or_replaced_could_not_be_read(name, bits):
+    tank = instrument(point("p"), states=[state(bits=bits)])
+    assert snapshot(tank, Reading(1.0), Reading(0, getattr(ua.StatusCodes, name))).states == (None,)
 
 
 def test_a_type_that_opc_ua_does_not_have_is_refused_with_its_point():

@@ -66,7 +66,7 @@ async def test_each_status_becomes_the_flag_of_its_own_point_alone():
         snapshot = await read(park.url, tank)
     assert snapshot.flags == {place: flag for place, (_, flag) in enumerate(statuses.values()) if flag}
     assert snapshot.values == (1.5, None, None, None, 1.5, 1.5)
-    assert snapshot.uncertain == {4, 5}
+    assert snapshot.uncertain == {4}
     assert snapshot.states == (3,)
 
 

@@ -76,6 +76,7 @@ class Bench:
     def __init__(self, outbox, seconds, answer, names=("a", "b")):
         self.outbox = outbox
         self.told = []
+        self.reasons = []
         self.clock = Jumping(seconds)
         self.wire = Wire(self.clock, answer)
         self.changes = 0
@@ -92,9 +93,13 @@ class Bench:
             clock=self.clock,
             rng=random.Random(1),
             open_driver=lambda *_: self.wire,
-            tell=lambda name, subject, **detail: self.told.append((name, subject)),
+            tell=self.tell,
             changed=self.changed,
         )
+
+    def tell(self, name, subject, reason=None):
+        self.told.append((name, subject))
+        self.reasons.append(reason)
 
     def changed(self):
         self.changes += 1
@@ -189,3 +194,110 @@ async def test_status_counts_reads_failures_and_keeps_the_last_snapshot(outbox):
     assert (station.reads, station.failed, station.silent) == (5, 2, True)
     assert station.latest.flags == {0: Flag.NO_COMMUNICATION}
     assert "Look." in station.fault
+
+
+BROKEN = [AttributeError("no such thing"), ZeroDivisionError("of zero"), TypeError("bad \udcff"), TimeoutError()]
+
+
+@pytest.mark.parametrize("error", BROKEN, ids=lambda error: type(error).__name__)
+async def test_a_fault_of_ours_in_reading_costs_that_turn_only_and_the_neighbours_go_on(outbox, caplog, error):
+    bench = Bench(outbox, 10.2, lambda name, now: error if name == "a" and 3 < now < 7 else 1.0)
+    stored = await bench.run()
+    flagged = [(name, body["invalid"]) for name, body in stored if body.get("invalid")]
+    assert flagged == [("a", {"so2": {"flag": "no-communication"}})] * 3
+    for name in ("a", "b"):
+        assert [body["seq"] for each, body in stored if each == name] == list(range(1, 12))
+    assert bench.told == [("line-up", "cems"), ("silent", "a"), ("answering", "a")]
+    assert f"{type(error).__name__}: {error}" in bench.reasons[1]
+    assert bench.changes == 2
+    assert len(bench.wire.opened) == 1, "the neighbour answers: the line stays open"
+    (logged,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert logged.exc_info[1] is error, "once, with its traceback"
+
+
+async def test_an_instrument_that_breaks_is_silent_in_status_and_says_why(outbox):
+    bench = Bench(outbox, 4.2, lambda name, now: KeyError("q") if now > 2.5 else 7.0, names=("a",))
+    await bench.run()
+    station = bench.collector.state.stations["a"]
+    assert (station.reads, station.failed, station.silent) == (5, 2, True)
+    assert station.latest.flags == {0: Flag.NO_COMMUNICATION}
+    assert 'line "cems", instrument "a"' in station.fault
+    assert "KeyError: 'q'" in station.fault
+
+
+@pytest.mark.parametrize("part", ["judge", "encode"])
+async def test_a_fault_of_ours_after_reading_stores_a_flagged_snapshot(outbox, part):
+    bench = Bench(outbox, 5.2, lambda name, now: now)
+    station = bench.collector.state.stations["a"]
+    works = getattr(station, part)
+
+    def breaks(snapshot, *numbers):
+        if snapshot.values[0] is not None and snapshot.values[0] > 1.5:
+            raise ZeroDivisionError
+        return works(snapshot, *numbers)
+
+    setattr(station, part, breaks)
+    stored = await bench.run()
+    mine = [body for name, body in stored if name == "a"]
+    assert [body["seq"] for body in mine] == [1, 2, 3, 4, 5, 6]
+    assert [body.get("invalid") for body in mine] == [None] * 2 + [{"so2": {"flag": "no-communication"}}] * 4
+    assert [body["seq"] for name, body in stored if name == "b" and "invalid" not in body] == [1, 2, 3, 4, 5, 6]
+    assert bench.told == [("line-up", "cems"), ("silent", "a")], "told once: answering the wire is not enough"
+    assert station.failed == 4
+    assert outbox.collected == outbox.stored == len(stored), "what could not be encoded was never collected"
+
+
+async def test_a_line_on_which_everything_breaks_is_opened_afresh(outbox):
+    """A connection that a library left in a state it cannot work in heals by being made again, and only so."""
+    bench = Bench(outbox, 10.2, lambda name, now: AttributeError("stale") if now > 3 and spoilt() else 1.0)
+
+    def spoilt():
+        return len(bench.wire.opened) == 1
+
+    stored = await bench.run()
+    assert len(bench.wire.opened) == 2
+    assert [name for name, body in stored if body.get("invalid")] in (["a", "b"], ["b", "a"])
+    assert [each[0] for each in bench.told] == ["line-up", "silent", "silent", "answering", "answering"]
+
+
+async def test_a_line_whose_opening_breaks_is_down_and_tried_with_back_off(outbox, caplog):
+    bench = Bench(outbox, 60.2, lambda name, now: 1.0)
+    bench.wire.fails_to_open = lambda now: TypeError("of ours") if now < 40 else None
+    stored = await bench.run()
+    for name in ("a", "b"):
+        assert [body["seq"] for each, body in stored if each == name] == list(range(1, 62))
+    assert bench.told == [
+        ("line-down", "cems"), ("silent", "a"), ("silent", "b"),
+        ("line-up", "cems"), ("answering", bench.told[4][1]), ("answering", bench.told[5][1]),
+    ]  # fmt: skip
+    assert "TypeError: of ours" in bench.reasons[0]
+    assert len([now for now in bench.wire.opened if now < 40]) < 30
+    (logged,) = [each for each in caplog.records if each.levelname == "WARNING"]
+    assert isinstance(logged.exc_info[1], TypeError)
+
+
+async def test_a_line_whose_leaving_breaks_is_down_all_the_same(outbox):
+    bench = Bench(outbox, 8.2, lambda name, now: fault(Unreachable) if 2.5 < now < 3.5 else 1.0, names=("a",))
+    leave = bench.wire.__aexit__
+
+    class Sticky(Wire):
+        async def __aexit__(self, *_):
+            await leave()
+            if bench.clock.elapsed < bench.clock.end:
+                raise AttributeError("socket")
+
+    bench.wire.__class__ = Sticky
+    stored = await bench.run()
+    assert [body["seq"] for _, body in stored] == list(range(1, 10))
+    assert [each[0] for each in bench.told] == ["line-up", "line-down", "silent", "line-up", "answering"]
+
+
+async def test_a_stop_in_the_midst_of_a_read_is_no_fault(outbox):
+    bench = Bench(outbox, 5, lambda name, now: 1.0)
+
+    async def stopped(instrument):
+        raise asyncio.CancelledError
+
+    bench.wire.read = stopped
+    assert await bench.run() == []
+    assert bench.told == []

@@ -5,6 +5,7 @@ import io
 import json
 import socket
 from importlib.resources import files
+from pathlib import Path
 
 import pytest
 from rich.console import Console
@@ -19,7 +20,7 @@ from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.commands import commissioning, uplink_checks
 from parkgate.gateway.commands.finding import Result
-from parkgate.gateway.commands.line_checks import check_line
+from parkgate.gateway.commands.line_checks import check_line, of_running_agent
 from parkgate.gateway.commands.review import review
 from parkgate.simulator.demo_site import demo_site
 from parkgate.simulator.modbus import ModbusPlant
@@ -76,6 +77,38 @@ async def test_the_table_has_a_row_for_each_with_what_to_do_next(tmp_path):
     assert rows[0][:3] == ["what", "where", "result"]
     assert ["line", "cems", "ok"] in [row[:3] for row in rows]
     assert "out of range: so2 500.0 mg/m3. Compare with the display" in " ".join(out.split())
+
+
+async def test_the_values_are_shown_below_it_aligned_with_units_and_flags(tmp_path):
+    async with ModbusPlant(ANY, {1: unit(), 2: unit(so2=500.0, o2=0xFFFF)}) as plant, Mosquitto() as broker:
+        site = site_file(tmp_path, line=plant.url, uplink=broker.url, units=(1, 2))
+        _, out, _ = await verb("check", site, "--online")
+        _, found = await online(site)
+    table = out.rpartition("\n\n")[2].splitlines()
+    assert [line.split() for line in table] == [
+        ["instrument", "point", "value", "unit", "flag"],
+        ["stack-1", "so2", "12.5", "mg/m3"],
+        ["o2", "6.2", "%"],
+        ["stack-2", "so2", "500.0", "mg/m3", "out", "of", "range"],
+        ["o2", "-", "%", "fault"],
+    ]
+    assert len({line.rindex(unit) for line, unit in zip(table[1:], ["mg/m3", "%", "mg/m3", "%"], strict=True)}) == 1
+    assert only(found, "instrument", "stack-2")["points"] == {
+        "so2": {"value": 500.0, "unit": "mg/m3", "flag": "out-of-range"},
+        "o2": {"unit": "%", "flag": "fault"},
+    }
+
+
+async def test_an_outbox_that_is_none_fails_the_check(tmp_path):
+    (tmp_path / "data").mkdir()
+    outbox = tmp_path / "data" / "outbox.sqlite"
+    outbox.write_text("no database" * 500)
+    async with ModbusPlant(ANY, {1: unit()}) as plant, Mosquitto() as broker:
+        code, found = await online(site_file(tmp_path, line=plant.url, uplink=broker.url))
+    finding = only(found, "outbox", str(outbox))
+    assert (code, finding["result"]) == (1, "problem")
+    assert finding["found"] == "the outbox cannot be read: file is not a database"
+    assert outbox.read_text() == "no database" * 500
 
 
 async def test_flagged_points_are_named_with_their_value_and_what_to_do(tmp_path):
@@ -214,8 +247,22 @@ async def test_what_the_agent_says_of_dead_lines_and_instruments_is_passed_on(tm
     assert code == 1
     assert only(found, "line", "cems")["result"] == "ok"
     assert "no connection to 127.0.0.1:1" in only(found, "line", "dead")["found"]
+    for what, where in (("line", "dead"), ("instrument", "stack-2"), ("instrument", "far")):
+        assert only(found, what, where)["next"] == ""  # what the agent says ends with what to do
+    assert only(found, "instrument", "stack-1")["points"]["so2"] == {"value": 12.5, "unit": "mg/m3"}
+    assert ("outbox", str(tmp_path / "data" / "outbox.sqlite")) not in found
     for name in ("stack-2", "far"):
         assert only(found, "instrument", name)["result"] == "problem"
+
+
+def test_what_the_agent_has_no_fault_of_yet_is_looked_at_in_status():
+    lines = [{"name": "cems", "state": "down", "fault": ""}]
+    instruments = [{"name": "stack-1", "line": "cems", "state": "starting", "fault": ""}]
+    found = of_running_agent({"lines": lines, "instruments": instruments, "now": 0}, Path("/etc/gw-01.toml"))
+    assert [(each.found, each.advice) for each in found] == [
+        ("not open yet", "See: parkgate status /etc/gw-01.toml"),
+        ("no answer yet", "See: parkgate status /etc/gw-01.toml"),
+    ]
 
 
 async def test_a_socket_that_a_dead_agent_left_does_not_keep_the_lines(tmp_path):

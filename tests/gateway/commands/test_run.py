@@ -162,5 +162,6 @@ async def test_a_second_agent_on_the_same_outbox_is_refused_and_the_first_goes_o
             after = await first.until(lambda told: told["instruments"][0]["reads"] > before["instruments"][0]["reads"])
             assert (await first.stop())[0] == 0
     assert code == 1
-    assert "no other agent uses it" in said
+    assert "already running" in said
+    assert "move the file" not in said, "the file is in use"
     assert after["outbox"]["epoch"] == before["outbox"]["epoch"]

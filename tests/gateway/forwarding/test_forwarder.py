@@ -18,7 +18,7 @@ from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
 
 ROOT = "park/v1/xuwei/gw-01"
-DECLARED = {"kind": "data", "uplink": "park", "count": 1}
+DECLARED = {"kind": "data", "uplinks": ["park"], "count": 1}
 
 
 class Hasty(SystemClock):
@@ -39,11 +39,11 @@ class Greeter:
         self.outbox = outbox
         self.leaving = False
 
-    def status(self, state, reader, backlog_since, reason=None):
+    def status(self, state, reader, *, since, backlog_since=None, reason=None):
         about = {"state": state, "connection": reader.state.connections, "reason": reason}
         return json.dumps(about).encode()
 
-    async def metas(self):
+    async def metas(self, position):
         return [("a", "rev1", b'{"rev":"rev1"}'), ("a", "rev2", b'{"rev":"rev2"}')]
 
     async def left(self, uplink):
@@ -68,9 +68,13 @@ class Bench:
             self.reader,
             self.greeter,
             self.clock,
-            lambda name, subject, **detail: self.told.append((name, subject, detail)),
+            self.tell,
         )
         self.forwarder = Forwarder(trade, "xuwei-gw-01", random.Random(1))
+
+    def tell(self, name, subject, **detail):
+        self.told.append((name, subject, detail))
+        return 0
 
     async def store(self, *names, size=20):
         for name in names:
@@ -201,7 +205,10 @@ async def test_a_refused_row_is_kept_told_once_and_tried_again_alone(outbox, mon
         async with running(bench):
             await bench.until(lambda: bench.forwarder.online)
             await bench.store("a")
+            await bench.until(lambda: len(refusals) == 1)
+            assert f"0x{code:02X}" in bench.forwarder.fault
             await bench.until(lambda: not bench.reader.waiting)
+            assert bench.forwarder.fault == ""
             assert len(refusals) == 2
             assert bench.forwarder.counters.refused == {code: 2}
             assert [each[0] for each in bench.told].count("refused") == 1
@@ -378,3 +385,134 @@ async def test_what_the_broker_retains_of_an_instrument_that_left_is_cleared_onc
             await bench.store("a")
             await bench.until(lambda: not bench.reader.waiting)
             assert not [each for each in broker.sessions[1].publishes if not each.payload]
+
+
+async def test_refused_rows_of_a_topic_go_again_in_their_order_and_other_topics_flow_meanwhile(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.05)
+    allowed = []
+
+    def refuse_a(session, publish):
+        a = publish.topic.endswith(("/data/a", "/backfill/a"))
+        session.ack(publish, 0x87 if a and not allowed else 0)
+
+    async with ScriptedBroker(on_publish=refuse_a) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            for _ in range(5):
+                await bench.store("a", "b")
+            await bench.until(lambda: bench.reader.settled == 5)
+            allowed.append(True)
+            await bench.until(lambda: not bench.reader.waiting)
+            taken = [json.loads(each.payload) for each in rows_of(broker.sessions[0]) if each.topic.endswith("/a")]
+            flat = [each["seq"] for body in taken for each in (body if isinstance(body, list) else [body])]
+            assert flat[-5:] == [1, 2, 3, 4, 5]
+            assert outbox.series("data", "a").low == 6
+
+
+async def test_an_event_that_is_refused_for_ever_stops_no_data(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.02)
+
+    def refuse_events(session, publish):
+        session.ack(publish, 0x87 if publish.topic.endswith(("/event", "/meta/a")) else 0)
+
+    async with ScriptedBroker(on_publish=refuse_events) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store("", "a")
+        async with running(bench):
+            await bench.until(lambda: bench.reader.waiting == 1)
+            for _ in range(20):
+                await bench.store("a", "")
+            await bench.until(lambda: bench.reader.waiting == 21)
+            assert sum(each.topic.endswith("/event") for each in broker.sessions[0].publishes) < 200
+
+
+async def test_statuses_do_not_pile_up(outbox):
+    held = []
+
+    def hold_status(session, publish):
+        if publish.topic.endswith("/status"):
+            held.append((session, publish))
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: held)
+            for _ in range(500):
+                bench.forwarder.refresh()
+            acknowledge(*held[0])
+            await bench.until(lambda: len(held) == 2)
+            acknowledge(*held[1])
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert len(held) == 2
+
+
+async def test_a_pack_with_one_record_that_is_refused_for_ever_loses_only_that_one(outbox):
+    def poison(session, publish):
+        session.ack(publish, 0x99 if b'"seq": 7,' in publish.payload else 0)
+
+    async with ScriptedBroker(on_publish=poison) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*["a"] * 20)
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            assert await outbox.ask(Database.quarantined) == {"park": 1}
+            assert bench.forwarder.counters.delivered == 19
+            assert [(each[0], each[2]["from"]) for each in bench.told if each[0] == "quarantined"] == [
+                ("quarantined", 7)
+            ]
+
+
+async def test_a_stop_on_a_dead_link_leaves_the_last_word_to_the_will(outbox, monkeypatch):
+    monkeypatch.setattr(room, "GOODBYE", 0.05)
+
+    def silent(session, publish):
+        if "/data/" not in publish.topic:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=silent) as broker:
+        bench = Bench(outbox, broker.url, window=2)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online and bench.forwarder._session._lanes.greeted)
+            await bench.store("a", "a", "a", "a")
+            await bench.until(lambda: len(bench.forwarder._session._flying) == 2)
+            await bench.forwarder.drain(0.05)
+            assert not bench.task.done()
+        await broker.until(lambda: bool(broker.sessions[0].ended))
+        assert broker.sessions[0].disconnected is None
+
+
+async def test_a_broker_that_refuses_every_will_is_not_asked_without_pause(outbox):
+    def no_will(session, connect):
+        session.writer.write(connack(connect.version, 0x9A))
+
+    async with ScriptedBroker(on_connect=no_will) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= 2)
+            assert "uplink-offline" in [each[0] for each in bench.told]
+
+
+async def test_a_row_refused_once_while_the_next_of_its_topic_was_taken_goes_again(outbox):
+    waiting = []
+
+    def hold_data(session, publish):
+        if "/data/" in publish.topic:
+            waiting.append((session, publish))
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_data) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a", "a")
+            await bench.until(lambda: len(waiting) == 2)
+            (session, first), (_, second) = waiting
+            session.ack(first, 0x97)
+            session.ack(second)
+            await bench.until(lambda: not bench.reader.waiting)
+            assert bench.reader.settled == 2

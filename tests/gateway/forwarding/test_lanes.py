@@ -67,12 +67,27 @@ def test_a_window_of_one_serves_live_before_backfill():
     assert lanes.next(1).lane is Lane.BACKFILL
 
 
-def test_what_was_refused_goes_again_before_what_waited_behind_it():
+def test_what_is_put_first_goes_before_what_waited():
     lanes = Lanes()
-    lanes.add(message(Lane.LIVE, "first"))
-    lanes.add(message(Lane.LIVE, "second"))
-    lanes.back(lanes.next(10))
-    assert [lanes.next(10).topic, lanes.next(10).topic] == ["first", "second"]
+    lanes.add(message(Lane.LIVE, "waited"))
+    lanes.first(message(Lane.LIVE, "first"))
+    assert [lanes.next(10).topic, lanes.next(10).topic] == ["first", "waited"]
+    assert lanes.live_bytes == 0
+
+
+def test_clearing_forgets_what_waits_and_not_what_is_in_the_window():
+    lanes = Lanes()
+    for lane in (Lane.LIVE, Lane.LIVE, Lane.BACKFILL, Lane.ALARM):
+        lanes.add(message(lane))
+    flying = lanes.next(10)
+    lanes.clear_rows()
+    assert lanes.next(10) is None
+    assert (sum(lanes.flying), lanes.live_bytes) == (1, 0)
+    lanes.done(flying)
+    lanes.add(message(Lane.GREETING))
+    lanes.clear()
+    assert lanes.next(10) is None
+    assert sum(lanes.flying) == 0
 
 
 @given(st.lists(st.sampled_from([Lane.ALARM, Lane.LIVE, Lane.BACKFILL])), st.integers(1, 12), st.randoms())

@@ -173,6 +173,54 @@ def test_every_event_fits_the_model_and_the_schema(seq, low, ts, name, subject, 
     assert (read.event, read.subject, read.detail) == (name, subject, detail)
 
 
+told = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(st.characters()) | st.binary() | st.dates(),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.tuples(inner, inner) | st.dictionaries(st.text() | st.integers(), inner)
+    ),
+    max_leaves=8,
+)
+surrogates = st.text(st.characters(categories=["Cs", "L"]), max_size=9)
+
+
+@given(surrogates, surrogates, st.dictionaries(surrogates, told | surrogates, max_size=4))
+def test_an_event_can_tell_of_anything(name, subject, detail):
+    body = encode.event("xuwei/gw-01", EPOCH, 5, name, subject, detail)(1, 1)
+    EVENT.validate(json.loads(body))
+    assert json.loads(body)["event"] == name.encode("utf-8", "replace").decode()
+
+
+class Odd:
+    def __str__(self):
+        return "odd \udcff"
+
+
+ODD = [
+    ("tank \udcb0C", "tank ?C"),
+    (ValueError("bad \udcff"), "bad ?"),
+    (Odd(), "odd ?"),
+    (float("nan"), "nan"),
+    (float("-inf"), "-inf"),
+    (2**64 - 1, 2**64 - 1),
+    (-(2**63), -(2**63)),
+    (2**64, "0x10000000000000000"),
+    (b"\xff", "b'\\xff'"),
+    (Flag.FAULT, "fault"),
+    (("a", 1), ["a", 1]),
+    ({"deep": [{"\udcff": ["\udcff", {7: None}]}]}, {"deep": [{"?": ["?", {"7": None}]}]}),
+    (10**5000, hex(10**5000)),
+]
+
+
+@pytest.mark.parametrize(("value", "written"), ODD, ids=lambda each: type(each).__name__)
+def test_a_detail_that_json_has_no_word_for_becomes_text(value, written):
+    body = encode.event("xuwei/gw-01", EPOCH, 5, "silent", "s\udc80", {"reason": value})(1, 1)
+    assert json.loads(body) | {"seq": 0} == {
+        "source": "xuwei/gw-01", "epoch": EPOCH, "seq": 0, "low": 1, "ts": 5,
+        "event": "silent", "subject": "s?", "detail": {"reason": written},
+    }  # fmt: skip
+
+
 FIELDS = {"source": "xuwei/gw-01", "epoch": EPOCH, "connection": 3, "since": 5, "version": "0.1.0"}
 
 

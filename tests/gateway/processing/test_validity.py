@@ -152,3 +152,9 @@ def test_judging_twice_changes_nothing(case):
     about, values, given_flags, readings = case
     once = judged(about, values, flags=given_flags, states=readings)
     assert Judge.of(about)(once) == once
+
+
+def test_a_flagged_value_is_no_longer_among_the_uncertain_ones():
+    about = instrument(point("so2", range=(0.0, 1.0)), point("o2", range=(0.0, 25.0)))
+    found = Judge.of(about)(Snapshot("stack-1", 5, (5.0, 6.0), uncertain=frozenset({0, 1})))
+    assert (found.flags, found.uncertain) == ({0: Flag.OUT_OF_RANGE}, frozenset({1}))

@@ -1,6 +1,8 @@
 """Looking into an outbox that no agent has open."""
 
+import os
 import random
+import sqlite3
 
 import pytest
 
@@ -38,3 +40,45 @@ async def test_an_outbox_that_an_agent_has_open_is_left_to_it(outbox, tmp_path):
     assert outbox.stored == 0
     with pytest.raises(OutboxFault, match="ask it"):
         inspect(tmp_path)
+
+
+async def test_the_size_counts_what_stands_in_the_wal(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    await box.close()
+    path = tmp_path / "outbox.sqlite"
+    assert inspect(tmp_path)["bytes"] == path.stat().st_size
+    wal = sqlite3.connect(path)
+    wal.execute("pragma user_version = 9")
+    wal.commit()
+    found = inspect(tmp_path)
+    sizes = [each.stat().st_size for each in (path, tmp_path / "outbox.sqlite-wal")]
+    wal.close()
+    assert sizes[1] > 0
+    assert found["bytes"] == sum(sizes)
+
+
+def test_a_folder_in_place_of_the_outbox_is_a_fault(tmp_path):
+    (tmp_path / "outbox.sqlite").mkdir()
+    with pytest.raises(OutboxFault, match="cannot be read"):
+        inspect(tmp_path)
+
+
+def test_a_data_folder_of_another_user_is_a_fault_that_names_the_group(tmp_path):
+    tmp_path.chmod(0)
+    root = os.geteuid() == 0
+    if root:
+        os.seteuid(65_534)
+    try:
+        with pytest.raises(OutboxFault, match="join the group parkgate, or use sudo"):
+            inspect(tmp_path)
+    finally:
+        if root:
+            os.seteuid(0)
+        tmp_path.chmod(0o700)
+
+
+async def test_a_folder_with_odd_letters_in_its_name_is_read_all_the_same(tmp_path):
+    folder = tmp_path / "1# 50%?"
+    folder.mkdir()
+    await Outbox.open(folder, SystemClock(), 1.0, random.Random(1)).close()
+    assert inspect(folder)["stored"] == 0

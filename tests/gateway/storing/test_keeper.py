@@ -1,7 +1,9 @@
 """Keeping within the budget, on a real file: what goes is declared, what is left is whole."""
 
+import asyncio
 import json
 import os
+import sqlite3
 
 import pytest
 
@@ -35,7 +37,7 @@ def keeper_of(outbox, clock, **limits):
 
     def tell(name, subject, **detail):
         told.append((name, subject, detail))
-        outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
+        return outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
 
     return Keeper(outbox, Limits(**limits), readers, clock, tell), reader, told
 
@@ -71,7 +73,6 @@ async def test_delivered_snapshots_go_when_they_are_old_and_events_stay(outbox, 
 async def test_over_budget_the_oldest_delivered_go_first_and_need_no_word(outbox, clock):
     keeper, reader, told = keeper_of(outbox, clock, max_size=200_000)
     await fill(outbox, clock, 400)
-    await reader.backlog()
     reader.settle(range(1, 401), clock.now())
     while await keeper.make_room():
         pass
@@ -92,10 +93,13 @@ async def test_undelivered_rows_that_must_go_are_declared_exactly_and_counted(ou
     declared = [(subject, seq) for name, subject, detail in told for seq in range(detail["from"], detail["to"] + 1)]
     assert sorted(declared) == sorted(("ab"[(row - 1) % 2], (row + 1) // 2) for row in gone)
     assert {each[0] for each in told} == {"expired"}
+    assert {(detail["kind"], detail["epoch"], *detail["uplinks"]) for _, _, detail in told} == {
+        ("data", outbox.epoch, "park")
+    }
     assert sum(detail["count"] for _, _, detail in told) == len(gone)
     assert (reader.state.expired, reader.delivered) == (len(gone), 0)
     assert reader.waiting == len(left) + len(told)
-    handed = [row.id for row in await reader.backlog()]
+    handed = [row.id for row in (await reader.backlog())[0]]
     assert handed == sorted(left | {row[0] for row in await rows(outbox, 400)})
 
 
@@ -147,3 +151,45 @@ async def test_over_budget_rows_delivered_ahead_of_the_backlog_go_before_it(outb
     left = [row[0] for row in await rows(outbox)]
     assert left[:200] == list(range(1, 201))
     assert told == []
+
+
+async def test_rows_in_a_sessions_hands_are_not_declared_lost(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, max_size=100_000)
+    await fill(outbox, clock, 200)
+    await reader.backlog()
+    await keeper.make_room()
+    assert told == []
+    assert reader.state.expired == 0
+    reader.rewind()
+    assert await keeper.make_room()
+    assert told
+
+
+async def test_a_full_disk_is_waited_for_and_nothing_more_is_expired_meanwhile(outbox, clock, monkeypatch):
+    keeper, reader, told = keeper_of(outbox, clock, max_size=100_000)
+    await fill(outbox, clock, 200)
+    real = outbox._database.commit
+
+    def full(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(outbox._database, "commit", full)
+    looks = []
+
+    async def once(seconds):
+        looks.append(seconds)
+        raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "sleep", once)
+    with pytest.raises(asyncio.CancelledError):
+        await keeper.run()
+    assert len(looks) == 1
+    expired = reader.state.expired
+    with pytest.raises(asyncio.CancelledError):
+        await keeper.run()
+    assert reader.state.expired == expired
+    monkeypatch.setattr(outbox._database, "commit", real)
+    await outbox.commit()
+    left = [row for row in await rows(outbox) if row[0] <= 200]
+    assert len(left) == 200 - expired, "what was declared is gone once the disk takes it"
+    assert sum(detail["count"] for _, _, detail in told) == expired

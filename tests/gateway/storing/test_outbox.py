@@ -9,7 +9,7 @@ import pytest
 
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.storing import outbox as room
-from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.database import Damaged, Database, OutboxFault
 from parkgate.gateway.storing.outbox import Outbox
 
 
@@ -202,7 +202,7 @@ async def test_the_first_record_after_a_pause_does_not_wait_for_the_window(tmp_p
 
 
 async def test_a_second_agent_on_the_same_outbox_is_refused(outbox, tmp_path):
-    with pytest.raises(OutboxFault, match="other agent"):
+    with pytest.raises(OutboxFault, match="already running"):
         reopen(tmp_path)
     assert outbox.stored == 0
 
@@ -251,18 +251,92 @@ async def test_the_file_is_synced_at_every_commit_and_gives_space_back(outbox):
     assert ask("PRAGMA auto_vacuum").fetchone() == (2,)  # INCREMENTAL
 
 
-async def test_quarantine_and_meta_records_are_kept(outbox):
+async def test_quarantined_rows_are_counted_by_uplink(outbox):
     await outbox.ask(lambda file: file.quarantine("park", [7, 8], "0x99"))
-    await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"{}")], 0))
-    await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"changed"), ("a", "rev2", b"{}")], 5))
+    await outbox.ask(lambda file: file.quarantine("park", [8], "0x99"))
     assert await outbox.ask(Database.quarantined) == {"park": 2}
-    assert await outbox.ask(lambda database: database.descriptions.all()) == [
-        ("a", "rev1", b"{}"),
-        ("a", "rev2", b"{}"),
-    ]
+
+
+async def test_descriptions_are_needed_while_rows_may_refer_to_them(outbox):
+    async def keep(since, *metas):
+        await outbox.ask(lambda file: file.descriptions.keep([(*each, b"{}") for each in metas], since))
+
+    async def needed(position):
+        return [each[:2] for each in await outbox.ask(lambda file: file.descriptions.needed(position))]
+
+    await keep(0, ("a", "rev1"), ("b", "rev1"))
+    await keep(10, ("a", "rev2"))
+    assert await needed(9) == [("a", "rev1"), ("b", "rev1"), ("a", "rev2")]
+    assert await needed(10) == [("a", "rev2")]
+    await keep(20, ("a", "rev1"))
+    assert await needed(15) == [("a", "rev2"), ("a", "rev1")]
+    assert await needed(20) == [("a", "rev1")]
+    assert len(await outbox.ask(lambda file: file.descriptions.all())) == 3
+
+
+async def test_a_file_put_back_from_a_copy_begins_another_epoch(tmp_path):
+    box = reopen(tmp_path)
+    first = box.epoch
+    await box.close()
+    copy = (tmp_path / "outbox.sqlite").read_bytes()
+    (tmp_path / "outbox.sqlite").unlink()
+    box = reopen(tmp_path)
+    second = box.epoch
+    await box.close()
+    (tmp_path / "outbox.sqlite").write_bytes(copy)
+    again = reopen(tmp_path)
+    assert first < second < again.epoch
+    await again.close()
+
+
+@pytest.mark.parametrize("damage", ["UPDATE uplink SET ahead = 'x'", "DROP TABLE uplink", "DROP TABLE identity"])
+async def test_an_outbox_whose_tables_are_not_ours_is_a_fault_and_no_traceback(tmp_path, damage):
+    box = reopen(tmp_path)
+    box.uplink("park")
+    await box.commit()
+    await box.close()
+    connection = sqlite3.connect(tmp_path / "outbox.sqlite")
+    connection.execute(damage)
+    connection.commit()
+    connection.close()
+    with pytest.raises(OutboxFault, match="do not delete it"):
+        reopen(tmp_path)
+
+
+async def test_any_flipped_field_of_a_row_makes_it_damaged(outbox):
+    outbox.store(outbox.series("data", "a"), 5, body)
+    outbox.store(outbox.series("data", "b"), 5, body)
+    await outbox.commit()
+    execute = outbox._database._connection.execute
+    for damage in ("series = 2", "series = 77", "seq = 9", "ts = 6", "body = x'00'", "crc = 1", "body = 'text'"):
+        execute("SAVEPOINT damaged")
+        execute(f"UPDATE record SET {damage} WHERE id = 1")
+        found = await outbox.read(0, 9, 9)
+        assert [isinstance(row, Damaged) for row in found] == [True, False], damage
+        execute("ROLLBACK TO damaged")
+        execute("RELEASE damaged")
 
 
 async def test_an_instrument_that_comes_back_is_no_longer_cleared(outbox):
     await outbox.ask(lambda file: file.descriptions.note_cleared("park", ["a", "b"]))
     await outbox.ask(lambda file: file.descriptions.keep([("a", "rev1", b"{}")], 0))
     assert await outbox.ask(lambda file: file.descriptions.cleared("park")) == {"b"}
+
+
+async def test_what_uplinks_have_had_is_written_now_and_then_or_when_asked(outbox, monkeypatch):
+    written = []
+    real = outbox._database.commit
+
+    def watched(records, series, uplinks, removed=()):
+        written.append((len(records), [row[0] for row in uplinks]))
+        real(records, series, uplinks, removed)
+
+    monkeypatch.setattr(outbox._database, "commit", watched)
+    state, series = outbox.uplink("park"), outbox.series("data", "a")
+    for progress in (False, False, True):
+        outbox.note(state)
+        outbox.store(series, 1, body)
+        await outbox.commit(progress=progress)
+    outbox.note(state)
+    await outbox.commit()
+    assert written == [(1, ["park"]), (1, []), (1, ["park"]), (0, ["park"])]

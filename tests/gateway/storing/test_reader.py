@@ -12,6 +12,12 @@ from parkgate.gateway.storing.reader import Reader
 NOW = 1_000_000
 
 
+async def handed(reader):
+    """Give the ids of the rows that the reader hands out next."""
+    rows, _ = await reader.backlog()
+    return [row.id for row in rows]
+
+
 async def fill(outbox, count, names=("a", "b")):
     """Store `count` rows, taking the instruments in turn."""
     for number in range(count):
@@ -29,18 +35,18 @@ async def test_a_new_uplink_begins_with_what_is_stored_from_now_on(outbox):
     assert (reader.waiting, reader.behind, reader.settled) == (0, False, 0)
     await fill(outbox, 2)
     assert (reader.waiting, reader.behind) == (2, True)
-    reader.settle([row.id for row in await reader.backlog()], NOW)
+    reader.settle(await handed(reader), NOW)
     assert (reader.waiting, reader.settled) == (0, 2)
 
 
 async def test_the_backlog_is_handed_out_once_oldest_first_and_again_after_a_rewind(outbox):
     reader = reader_of(outbox)
     await fill(outbox, 5)
-    assert [row.id for row in await reader.backlog()] == [1, 2, 3, 4, 5]
+    assert await handed(reader) == [1, 2, 3, 4, 5]
     assert not reader.behind
     reader.settle([1, 2], NOW)
     reader.rewind()
-    assert [row.id for row in await reader.backlog()] == [3, 4, 5]
+    assert await handed(reader) == [3, 4, 5]
 
 
 async def test_live_rows_pass_the_backlog_and_are_not_handed_out_again(outbox, monkeypatch):
@@ -50,7 +56,7 @@ async def test_live_rows_pass_the_backlog_and_are_not_handed_out_again(outbox, m
     outbox.followers.append(reader.take)
     await fill(outbox, 2)
     reader.settle([4, 5], NOW)
-    rows = [row.id for row in await reader.backlog()] + [row.id for row in await reader.backlog()]
+    rows = await handed(reader) + await handed(reader)
     assert rows == [1, 2, 3]
     assert not reader.behind
     assert reader.waiting == 3
@@ -93,8 +99,8 @@ async def test_what_was_settled_survives_a_restart_and_the_rest_is_handed_out_ag
     await box.close()
     again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(2))
     later = reader_of(again)
-    assert [row.id for row in await later.backlog()] == [3, 4]
-    assert [row.id for row in await later.backlog()] == [6]
+    assert await handed(later) == [3, 4]
+    assert await handed(later) == [6]
     assert (later.waiting, later.settled) == (3, 3)
     await again.close()
 
@@ -105,16 +111,66 @@ async def test_a_damaged_row_is_told_and_not_handed_out_as_a_record(outbox):
     connection = outbox._database._connection
     connection.execute("UPDATE record SET body = ? WHERE id = 2", (zlib.compress(b"another body"),))
     connection.execute("UPDATE record SET body = x'00' WHERE id = 3")
-    rows = await reader.backlog()
+    rows, _ = await reader.backlog()
     assert [isinstance(row, Damaged) for row in rows] == [False, True, True]
 
 
-async def test_rows_that_retention_took_away_are_passed(outbox):
+async def test_rows_that_left_while_the_uplink_was_not_configured_are_told_and_expire(outbox):
     reader = reader_of(outbox)
     await fill(outbox, 5)
     outbox._database._connection.execute("DELETE FROM record WHERE id IN (1, 2, 5)")
-    assert [row.id for row in await reader.backlog()] == [3, 4]
+    rows, gone = await reader.backlog()
+    assert [row.id for row in rows] == [3, 4]
+    assert gone == [1, 2, 5]
+    assert reader.expire(gone, NOW) == 3
     assert not reader.behind
+    reader.settle([3, 4], NOW)
+    assert (reader.waiting, reader.delivered) == (0, 2)
+
+
+async def test_low_does_not_pass_a_declared_hole_before_its_declaration_was_delivered(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 6, names=("a",))
+    await reader.backlog()
+    a = outbox.series("data", "a")
+    reader.settle([1], NOW)
+    assert a.low == 2
+    declared = outbox.store(outbox.series("event", ""), NOW, lambda *_: b"{}")
+    await outbox.commit()
+    reader.bar(declared)
+    assert reader.expire([2, 3], NOW) == 2
+    reader.settle([4, 5, 6], NOW)
+    assert a.low == 2
+    await reader.backlog()
+    reader.settle([declared], NOW)
+    assert a.low == 7
+
+
+async def test_after_a_restart_low_waits_for_everything_that_waited(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    reader_of(box)
+    await fill(box, 4, names=("a",))
+    await box.close()
+    again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    reader, a = reader_of(again), again.series("data", "a")
+    await reader.backlog()
+    reader.settle([1, 2, 3], NOW)
+    assert a.low == 1
+    reader.settle([4], NOW)
+    assert a.low == 5
+    await again.close()
+
+
+async def test_a_rewind_during_a_connection_leaves_out_what_is_in_the_window(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 6)
+    await reader.backlog()
+    reader.settle([1], NOW)
+    assert reader.handed_out(3)
+    assert not reader.handed_out(1)
+    reader.rewind([3, 4])
+    assert await handed(reader) == [2]
+    assert await handed(reader) == [5, 6]
 
 
 async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, monkeypatch):
