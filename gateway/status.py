@@ -12,7 +12,7 @@ from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.storing.outbox import Outbox
 
 _DAY_MS = 86_400_000
-_ENOUGH = 100
+_ENOUGH = 5_000  # rows: below, the empty pages of a young file weigh too much
 
 
 def version() -> str:
