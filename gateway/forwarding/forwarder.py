@@ -18,7 +18,7 @@ from parkgate.gateway.forwarding.session import Counters, Session, Trade
 from parkgate.gateway.storing.database import Record
 from parkgate.gateway.storing.reader import Reader
 
-QUICK, QUICK_FOR = 2.5, 600.0
+QUICK, QUICK_FOR = 1.5, 600.0
 """Seconds: for the first ten minutes a lost link is tried at least so often, to be used soon after its return."""
 _STEADY = 60.0
 _log = logging.getLogger("parkgate.uplink")
