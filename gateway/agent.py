@@ -206,7 +206,8 @@ class Agent:
         """Give the descriptions that rows after row `position` refer to: past ones first, then today's."""
         past = await self.outbox.ask(lambda database: database.descriptions.needed(position))
         today = [(name, rev, body) for name, (rev, body) in self._metas.items()]
-        return [*(each for each in past if each[:2] not in {known[:2] for known in today}), *today]
+        in_use = {each[:2] for each in today}
+        return [*(each for each in past if each[:2] not in in_use), *today]
 
     async def left(self, uplink: str) -> dict[str, list[str]]:
         """Give the instruments that left the site, with their revs, that this uplink still holds retained."""

@@ -221,7 +221,7 @@ class Session:
             await self._set_apart(damaged, "damaged")
         if count := self._reader.expire(gone, self._trade.clock.now()):
             name = self._trade.uplink.name
-            self._reader.bar(self._trade.tell("not-kept", name, count=count, **{"from": gone[0], "to": gone[-1]}))
+            self._reader.bar(self._trade.tell("not-kept", name, count=count, **{"from": gone[0][0], "to": gone[-1][1]}))
         largest = self._accepted.max_packet
         limit = min(MAX_PAYLOAD, largest - _OVERHEAD) if largest else MAX_PAYLOAD
         for message in backfill_messages(self._trade.topics, [row for row in rows if isinstance(row, Record)], limit):

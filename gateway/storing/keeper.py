@@ -71,7 +71,8 @@ class Keeper:
     def _declare(self, gone: Sequence[int], expired: Sequence[Expired]) -> None:
         """Tell every expired range, and which uplinks never get it; `low` does not pass it before that is delivered."""
         now = self._clock.now()
-        without = [each.state.name for each in self._readers if each.expire(gone, now)]
+        rows = [(row, row) for row in gone]
+        without = [each.state.name for each in self._readers if each.expire(rows, now)]
         for run in expired:
             series = self._outbox.by_id[run.series]
             declared = self._tell("expired", series.instrument, **{

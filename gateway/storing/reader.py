@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 from parkgate.gateway.storing.database import Damaged, Record, Series, UplinkState
 from parkgate.gateway.storing.outbox import Outbox
@@ -77,19 +78,21 @@ class Reader:
         """Tell whether a row is with the lanes of a session, and not settled."""
         return self._taken.covers(row) and not self.state.progress.covers(row)
 
-    async def backlog(self) -> tuple[list[Record | Damaged], list[int]]:
+    async def backlog(self) -> tuple[list[Record | Damaged], list[tuple[int, int]]]:
         """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already.
 
-        Gives with them the rows that should be there and are not: they left while this uplink was not configured.
+        Gives with them the ranges of rows that should be there and are not: they left while this uplink was not
+        configured, and may be millions.
         """
         after = self._taken.position
         last = self._taken.hole_ends(self._outbox.newest)
         rows = await self._outbox.read(after, last, CHUNK)
         end = rows[-1].id if len(rows) == CHUNK else last
-        there = {each.id for each in rows}
+        edges = [after, *(each.id for each in rows), end + 1]
+        gone = [(left + 1, right - 1) for left, right in pairwise(edges) if right - left > 1]
         self._taken.settle(after + 1, end)
         self._late.extend((each.id, each.series, each.seq) for each in rows if each.series is not None)
-        return rows, [row for row in range(after + 1, end + 1) if row not in there]
+        return rows, gone
 
     def settle(self, rows: Sequence[int], now: int) -> None:
         """Note that rows (ascending) were delivered or declared, at `now` (ms UTC)."""
@@ -99,15 +102,16 @@ class Reader:
         self.state.reached = now
         self._settled(now)
 
-    def expire(self, rows: Sequence[int], now: int) -> int:
-        """Note that rows (ascending) left the outbox before this uplink had them; tell how many it had not."""
-        progress, before = self.state.progress, self.state.expired
-        for row in rows:
-            if not progress.covers(row):
-                progress.settle(row, row)
-                self.state.expired += 1
+    def expire(self, ranges: Iterable[tuple[int, int]], now: int) -> int:
+        """Note that ranges of rows left the outbox before this uplink had them; tell how many rows it had not."""
+        progress = self.state.progress
+        before = progress.settled
+        for first, last in ranges:
+            progress.settle(first, last)
+        expired = progress.settled - before
+        self.state.expired += expired
         self._settled(now)
-        return self.state.expired - before
+        return expired
 
     def bar(self, row: int) -> None:
         """Keep `low` where it is until everything up to this row, which declares a loss, is settled.

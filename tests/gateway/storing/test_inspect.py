@@ -21,7 +21,7 @@ async def test_the_account_of_a_closed_outbox_balances(tmp_path):
     await box.commit()
     reader.settle([1, 2, 5], 7)
     await box.ask(lambda file: file.quarantine("park", [5], "0x99"))
-    reader.expire([3], 8)
+    reader.expire([(3, 3)], 8)
     await box.commit()
     await box.close()
     found = inspect(tmp_path)

@@ -121,7 +121,7 @@ async def test_rows_that_left_while_the_uplink_was_not_configured_are_told_and_e
     outbox._database._connection.execute("DELETE FROM record WHERE id IN (1, 2, 5)")
     rows, gone = await reader.backlog()
     assert [row.id for row in rows] == [3, 4]
-    assert gone == [1, 2, 5]
+    assert gone == [(1, 2), (5, 5)]
     assert reader.expire(gone, NOW) == 3
     assert not reader.behind
     reader.settle([3, 4], NOW)
@@ -138,7 +138,7 @@ async def test_low_does_not_pass_a_declared_hole_before_its_declaration_was_deli
     declared = outbox.store(outbox.series("event", ""), NOW, lambda *_: b"{}")
     await outbox.commit()
     reader.bar(declared)
-    assert reader.expire([2, 3], NOW) == 2
+    assert reader.expire([(2, 3)], NOW) == 2
     reader.settle([4, 5, 6], NOW)
     assert a.low == 2
     await reader.backlog()
@@ -187,3 +187,14 @@ async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, mon
     reader.settle([1], NOW)
     assert outbox.series("data", "a").low == 32
     assert outbox.series("data", "b").low == 31
+
+
+async def test_millions_of_rows_that_are_gone_are_one_range(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 2)
+    outbox.newest = 50_000_000
+    rows, gone = await reader.backlog()
+    assert ([row.id for row in rows], gone) == ([1, 2], [(3, 50_000_000)])
+    assert reader.expire(gone, NOW) == 49_999_998
+    reader.settle([1, 2], NOW)
+    assert (reader.waiting, reader.state.progress.ahead) == (0, "[]")
