@@ -19,14 +19,15 @@ from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Open, Station
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
-from parkgate.gateway.forwarding.session import Trade
+from parkgate.gateway.forwarding.publisher import Publisher
+from parkgate.gateway.forwarding.session import NewPublisher, Trade
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
 from parkgate.gateway.processing.validity import Judge
 from parkgate.gateway.storing.database import Database, OutboxFault
 from parkgate.gateway.storing.keeper import Keeper
-from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.outbox import REAL, Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
 
 SHORTEST_COMMIT, LONGEST_COMMIT = 0.2, 5.0
@@ -38,11 +39,16 @@ _log = logging.getLogger("parkgate.agent")
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What the agent does not make itself: time, chance, and how a line is opened. Tests hand in their own."""
+    """What the agent does not make itself: time, chance, lines, the outbox's file and connections to brokers.
+
+    Tests hand in their own.
+    """
 
     clock: Clock
     rng: random.Random
     open_driver: Open = open_driver
+    footing: Footing = REAL
+    new_publisher: NewPublisher = Publisher
 
 
 def real_world() -> World:
@@ -80,8 +86,8 @@ class Agent:
             OutboxFault: the outbox cannot be used; nothing was collected, or the disk failed meanwhile.
 
         """
-        clock = self._world.clock
-        self.outbox = Outbox.open(self.site.gateway.data, clock, commit_window(self.site), self._world.rng)
+        world, window = self._world, commit_window(self.site)
+        self.outbox = Outbox.open(self.site.gateway.data, world.clock, window, world.rng, world.footing)
         await self._build()
         tasks = self._start()
         notify("READY=1")
@@ -128,6 +134,7 @@ class Agent:
         trade = Trade(
             uplink, Topics.of(uplink.prefix, gateway.site, gateway.id), outbox,
             Reader(outbox, outbox.uplink(uplink.name), readers), self, self._world.clock, self.tell,
+            self._world.new_publisher,
         )  # fmt: skip
         return Forwarder(trade, f"{gateway.site}-{gateway.id}", self._world.rng)
 

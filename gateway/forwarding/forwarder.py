@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from parkgate.config.site import Uplink
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.forwarding.dialect import NEWEST
-from parkgate.gateway.forwarding.publisher import Publisher, Will
+from parkgate.gateway.forwarding.publisher import Will
 from parkgate.gateway.forwarding.refusals import LinkLost, NotReached, UplinkFault, VersionRefused, WillRefused
 from parkgate.gateway.forwarding.session import Counters, Session, Trade
 from parkgate.gateway.storing.database import Record
@@ -102,7 +102,9 @@ class Forwarder:
         session = Session(trade)
         lost = trade.greeter.status("offline", trade.reader, since=session.since, reason="lost")
         will = Will(trade.topics.status, lost)
-        publisher = Publisher(trade.uplink, self._client_id, will, on_ack=session.acknowledged, dialect=self._dialect)
+        publisher = trade.new_publisher(
+            trade.uplink, self._client_id, will, on_ack=session.acknowledged, dialect=self._dialect
+        )
         accepted = await publisher.connect()
         self._dialect = self._dialect.after(None)
         self._session, self.since, self._fault = session, session.since, ""

@@ -46,6 +46,8 @@ _log = logging.getLogger("parkgate.uplink")
 
 Tell = Callable[..., int]
 """Store an event: `tell(name, subject, **detail)`; gives the row that it will be."""
+NewPublisher = Callable[..., Publisher]
+"""Make a connection to a broker, not yet open: called as `Publisher` is."""
 
 
 class Greeter(Protocol):
@@ -87,6 +89,7 @@ class Trade:
     greeter: Greeter
     clock: Clock
     tell: Tell
+    new_publisher: NewPublisher = Publisher
     counters: Counters = field(default_factory=Counters)
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlite3
 import struct
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +24,8 @@ Row = tuple[int, int, int, int]
 """A stored row's id, series, seq and ts."""
 SeriesRow = tuple[int, str, str, str, int, int]
 UplinkRow = tuple[str, int, int, str, int, int, int]
+Connect = Callable[[Path], sqlite3.Connection]
+"""Opens the file: tests hand in a connection over a file system that records, or fails."""
 
 _KEEP_SERIES = """
     INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)
@@ -41,6 +43,11 @@ LEVEL = 1
 
 class OutboxFault(Unusable):
     """The outbox file cannot be used as it is."""
+
+
+def connect(path: Path) -> sqlite3.Connection:
+    """Open a file as SQLite does by itself; transactions are begun by us."""
+    return sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
 
 
 @dataclass(slots=True)
@@ -105,7 +112,7 @@ class Database:
         self.descriptions = Descriptions(connection)
 
     @classmethod
-    def open(cls, path: Path) -> Database:
+    def open(cls, path: Path, connect: Connect = connect) -> Database:
         """Open an outbox file, made if absent, migrated if older.
 
         Raises:
@@ -113,13 +120,13 @@ class Database:
 
         """
         try:
-            return cls._open(path)
+            return cls._open(path, connect)
         except sqlite3.Error as error:
             raise unusable(path, error) from error
 
     @classmethod
-    def _open(cls, path: Path) -> Database:
-        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=1.0)
+    def _open(cls, path: Path, connect: Connect) -> Database:
+        connection = connect(path)
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
         if version > VERSION or (tables and not version):

@@ -18,14 +18,25 @@ import logging
 import random
 import sqlite3
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
 from parkgate.config.language import say
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.messages.encode import Encode
-from parkgate.gateway.storing.database import Damaged, Database, OutboxFault, Record, Series, UplinkState, unusable
+from parkgate.gateway.storing.database import (
+    Connect,
+    Damaged,
+    Database,
+    OutboxFault,
+    Record,
+    Series,
+    UplinkState,
+    connect,
+    unusable,
+)
 from parkgate.gateway.storing.epoch import machine, next_epoch, read_epoch
 from parkgate.gateway.storing.progress import Progress
 
@@ -41,10 +52,26 @@ _T = TypeVar("_T")
 Follower = Callable[[Sequence[Record]], None]
 
 
+def own_thread() -> Executor:
+    """Give the one thread that an outbox file is used on."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Footing:
+    """What an outbox stands on: how its file is opened, and the thread it is used on. Tests hand in their own."""
+
+    connect: Connect = connect
+    thread: Callable[[], Executor] = own_thread
+
+
+REAL = Footing()
+
+
 class Outbox:
     """An open outbox. `store` is for the collectors; readers (one an uplink) follow what was committed."""
 
-    def __init__(self, database: Database, epoch: str, clock: Clock, window: float) -> None:
+    def __init__(self, database: Database, epoch: str, clock: Clock, window: float, thread: Executor) -> None:
         self.epoch = epoch
         self.window = window
         self.newest = database.last_id()
@@ -56,7 +83,7 @@ class Outbox:
         self._series = {(each.kind, each.instrument): each for each in self.by_id.values() if each.epoch == epoch}
         self._database = database
         self._clock = clock
-        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="outbox")
+        self._thread = thread
         self._queue: list[Record] = []
         self._queued_bytes = 0
         self._removed: list[int] = []
@@ -70,7 +97,7 @@ class Outbox:
         self._urgent = asyncio.Event()
 
     @classmethod
-    def open(cls, data: Path, clock: Clock, window: float, rng: random.Random) -> Outbox:
+    def open(cls, data: Path, clock: Clock, window: float, rng: random.Random, footing: Footing = REAL) -> Outbox:
         """Open the outbox in a data folder, both made if absent.
 
         Raises:
@@ -80,13 +107,13 @@ class Outbox:
         path = data / "outbox.sqlite"
         try:
             data.mkdir(parents=True, exist_ok=True)
-            database = Database.open(path)
+            database = Database.open(path, footing.connect)
             epoch, there = database.identity() or ("", "")
             # Another machine, or a file that was put back from a copy, would use numbers again that are in use.
             if (epoch, there) != (read_epoch(data / "epoch"), machine()):
                 epoch = next_epoch(data / "epoch", epoch, rng)
                 database.begin_epoch(epoch, machine())
-            return cls(database, epoch, clock, window)
+            return cls(database, epoch, clock, window, footing.thread())
         except OSError as error:
             raise OutboxFault(
                 say("the data folder cannot be used: {error}", error=error.strerror or error),
