@@ -73,7 +73,10 @@ class State(Model):
 
 
 class Profile(Model):
-    """An instrument model: one TOML file, readable beside the vendor's manual."""
+    """An instrument model: one TOML file, readable beside the vendor's manual.
+
+    `safety`: it warns people (gas, fire), so its undelivered snapshots are the last to leave a full disk.
+    """
 
     name: str
     title: str = ""
@@ -82,6 +85,7 @@ class Profile(Model):
     order: Order = "ABCD"
     base: Literal[0, 1] = 0
     max_gap: Annotated[Whole, Field(ge=0, le=124)] = 16
+    safety: Annotated[bool, Field(strict=True)] = False
     labels: Mapping[str, str] = Field(default_factory=dict)
     points: tuple[Point, ...] = Field(min_length=1)
     states: tuple[State, ...] = Field(default=(), alias="state")

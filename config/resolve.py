@@ -46,6 +46,7 @@ class Entry(Model):
     node: str | None = None
     profile: str
     every: Milliseconds
+    safety: Annotated[bool, Field(strict=True)] | None = None
     points: Mapping[str, object] = Field(default_factory=dict)
 
 
@@ -124,6 +125,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         order=profile.order,
         base=profile.base,
         max_gap=profile.max_gap,
+        safety=profile.safety if entry.safety is None else entry.safety,
         points=points,
         states=states,
     )

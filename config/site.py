@@ -107,7 +107,7 @@ class Instrument(Model):
     """An instrument as the agent uses it: the site's entry and its profile made one.
 
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
-    `every` is in milliseconds.
+    `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk.
     """
 
     name: Level
@@ -122,6 +122,7 @@ class Instrument(Model):
     order: Order = "ABCD"
     base: Literal[0, 1] = 0
     max_gap: int = 16
+    safety: bool = False
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()
 

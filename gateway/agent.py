@@ -114,7 +114,11 @@ class Agent:
         await self.outbox.ask(lambda database: database.descriptions.keep(described, self.outbox.newest))
         readers: list[Reader] = []
         self.forwarders = [self._forwarder(uplink, readers) for uplink in self.site.uplinks]
-        self._keeper = Keeper(self.outbox, self.site.outbox, readers, self._world.clock, self.tell)
+        safety = frozenset(each.name for each in self.site.instruments if each.safety)
+        self._keeper = Keeper(
+            self.outbox, self.site.outbox, readers, self._world.clock, self.tell,
+            trusted=self._world.clock.now, safety=safety,
+        )  # fmt: skip
         self.collectors = [
             Collector(
                 line, [self._station(each) for each in self.site.on(line)], outbox=self.outbox, clock=self._world.clock,

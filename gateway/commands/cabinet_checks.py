@@ -26,7 +26,7 @@ _FEW_DAYS = 3.0
 _SAMPLE = 20
 _ROW = 40
 """Bytes that a row of the outbox takes beside its packed payload: measured with real files."""
-_MIB = 1024 * 1024
+MIB = 1024 * 1024
 
 
 def synchronised() -> bool | None:
@@ -99,18 +99,18 @@ def disk(site: Site) -> Finding:
     used = sum(each.stat().st_size for each in here.glob("outbox.sqlite*")) if here == site.gateway.data else 0
     daily = bytes_a_day(site)
     days = min(site.outbox.max_size, used + free) / daily
-    numbers = {"free": free // _MIB, "daily": round(daily / _MIB, 1), "days": round(days, 1)}
+    numbers = {"free": free // MIB, "daily": round(daily / MIB, 1), "days": round(days, 1)}
     if site.outbox.max_size < used + free:
         found = say(
             "{daily} MiB a day: max_size of [outbox], {most} MiB, lasts for an outage of {days} days ({free} MiB free)",
-            most=site.outbox.max_size // _MIB,
+            most=site.outbox.max_size // MIB,
             **numbers,
         )
     else:
         found = say(
             "{daily} MiB a day: the disk, {free} MiB free, lasts for an outage of {days} days; max_size allows "
             "{most} MiB",
-            most=site.outbox.max_size // _MIB,
+            most=site.outbox.max_size // MIB,
             **numbers,
         )
     if days >= _FEW_DAYS:
@@ -119,13 +119,24 @@ def disk(site: Site) -> Finding:
     return Finding("disk", "", Result.PROBLEM if days < 1 else Result.WARNING, found, advice)
 
 
-def bytes_a_day(site: Site) -> float:
-    """Estimate what the outbox grows by in a day: as many snapshots as there are turns, packed as the outbox does."""
+def bytes_a_day(site: Site, *, safety: bool = False) -> float:
+    """Estimate what the outbox grows by in a day: as many snapshots as there are turns, packed as the outbox does.
+
+    With `safety`, of the safety instruments alone: what is left when the others have given up their room.
+    """
     daily = 0.0
     for each in site.instruments:
+        if safety and not each.safety:
+            continue
         packed = [len(zlib.compress(body, LEVEL)) for body in usual_snapshots(source(site), each, _SAMPLE)]
         daily += (sum(packed) / _SAMPLE + _ROW) * _DAY / each.every
     return daily
+
+
+def outage_days(site: Site) -> tuple[float, float | None]:
+    """Give how many days of outage `max_size` holds: of everything, and of the safety instruments alone, if any."""
+    most, safety = site.outbox.max_size, bytes_a_day(site, safety=True)
+    return most / bytes_a_day(site), most / safety if safety else None
 
 
 def _existing(folder: Path) -> Path:

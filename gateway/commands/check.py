@@ -15,7 +15,9 @@ from rich.text import Text
 
 from parkgate.config.language import say
 from parkgate.config.problem import Problem, Problems
+from parkgate.config.site import Site
 from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.commands.cabinet_checks import MIB, outage_days
 from parkgate.gateway.commands.commissioning import commission
 from parkgate.gateway.commands.finding import Finding, Result, passed
 from parkgate.gateway.commands.review import Review, review
@@ -80,7 +82,21 @@ def _print_review(reviewed: Review) -> None:
         most=MAX_PAYLOAD,
         name=largest,
     )
-    print(say("{file}: no problems", file=site.path), counts, size, sep="\n  ")
+    print(say("{file}: no problems", file=site.path), counts, size, _outage(site), sep="\n  ")
+
+
+def _outage(site: Site) -> str:
+    """Say how long an outage the outbox's budget lasts for, and how much longer for safety instruments alone."""
+    days, safety_days = outage_days(site)
+    said = say(
+        "max_size {most} MiB lasts for an outage of {days} days ({daily} MiB a day)",
+        most=site.outbox.max_size // MIB,
+        days=round(days, 1),
+        daily=round(site.outbox.max_size / days / MIB, 1),
+    )
+    if safety_days is None or safety_days == days:
+        return said
+    return said + say("; readings of safety instruments for {days} days", days=round(safety_days, 1))
 
 
 def _largest(reviewed: Review) -> str:
@@ -99,6 +115,7 @@ def _print_json(site: Path, reviewed: Review, findings: Sequence[Finding]) -> No
         "points": reviewed.points,
         "requests": reviewed.requests,
         "largest": {"instrument": largest, "bytes": reviewed.largest[largest], "allowed": MAX_PAYLOAD},
+        "outage_days": round(outage_days(reviewed.site)[0], 1),
         "online": [each.as_json() for each in findings],
     }
     print(json.dumps(document, ensure_ascii=False, indent=2))

@@ -75,6 +75,7 @@ def meta(source: str, instrument: Instrument) -> tuple[str, bytes]:
         "manual": instrument.manual,
         "protocol": instrument.protocol,
         "every": instrument.every,
+        "safety": instrument.safety,
     }
     described = {name: value for name, value in about.items() if value or name == "source"}
     described["points"] = {point.name: _about_point(point) for point in instrument.points}

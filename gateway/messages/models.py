@@ -79,6 +79,7 @@ class Meta(Record):
     manual: str = ""
     protocol: str
     every: int = Field(description="Period, milliseconds.")
+    safety: bool = Field(default=False, description="It warns people; its readings are the last to leave a full disk.")
     points: dict[str, PointMeta]
 
 

@@ -6,6 +6,7 @@ at a commit, and a power cut takes the last commits with it.
 
 from __future__ import annotations
 
+import json
 import sqlite3
 import struct
 import zlib
@@ -211,10 +212,17 @@ class Database:
                 found.append(Damaged(number, None, 0))
         return found
 
-    def rows(self, after: int, limit: int) -> list[Row]:
-        """Give up to `limit` rows after row `after`, oldest first, without their bodies."""
-        query = "SELECT id, series, seq, ts FROM record WHERE id > ? ORDER BY id LIMIT ?"
-        return self._connection.execute(query, (after, limit)).fetchall()
+    def rows(self, spans: Iterable[tuple[int, int]], limit: int, series: Sequence[int] | None = None) -> list[Row]:
+        """Give up to `limit` rows of these ranges, oldest first, without their bodies; of these series, if any."""
+        wanted = "" if series is None else "AND series IN (SELECT value FROM json_each(?))"
+        query = f"SELECT id, series, seq, ts FROM record WHERE id BETWEEN ? AND ? {wanted} ORDER BY id LIMIT ?"  # noqa: S608
+        listed = () if series is None else (json.dumps(series),)
+        found: list[Row] = []
+        for span in spans:
+            if len(found) == limit:
+                break
+            found += self._connection.execute(query, (*span, *listed, limit - len(found))).fetchall()
+        return found
 
     def give_back(self, pages: int) -> None:
         """Give up to so many free pages back to the file system."""

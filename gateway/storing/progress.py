@@ -80,3 +80,14 @@ class Progress:
             return True
         place = bisect_left(self._lasts, row)
         return place < len(self._firsts) and self._firsts[place] <= row
+
+    def settled_from(self, row: int, newest: int) -> int:
+        """Give the first settled row from `row` on, the one behind `newest` if there is none."""
+        if self.covers(row):
+            return row
+        place = bisect_left(self._lasts, row)
+        return self._firsts[place] if place < len(self._firsts) else newest + 1
+
+    def settled_until(self, row: int) -> int:
+        """Give the last row of the settled range that a settled row stands in."""
+        return self.position if row <= self.position else self._lasts[bisect_left(self._lasts, row)]

@@ -1,6 +1,7 @@
 """`parkgate check SITE` as a technician meets it: every mistake at once, with its file and line."""
 
 import json
+import re
 
 import pytest
 from support.cabinet import PROFILE, site_file, verb
@@ -17,7 +18,20 @@ async def test_a_good_site_file_passes_and_says_what_is_in_it(tmp_path):
         "site.toml: no problems",
         "  1 lines, 3 instruments, 6 points, 6 requests a cycle",
         '  largest snapshot 285 of 60000 bytes (instrument "stack-1")',
+        out.splitlines()[-1],
     ]
+    assert re.fullmatch(
+        r"  max_size 2048 MiB lasts for an outage of \d+\.\d days \(\d+\.\d MiB a day\)", out.splitlines()[-1]
+    )
+
+
+async def test_it_says_how_much_longer_a_full_disk_lasts_for_safety_instruments(tmp_path):
+    more = (
+        '\n[[instrument]]\nname = "gas"\nline = "cems"\nunit = 9\nprofile = "stack"\nevery = "100ms"\nsafety = true\n'
+    )
+    _, out, _ = await verb("check", site_file(tmp_path, units=(1, 2, 3), more=more))
+    every, safety = re.findall(r"([\d.]+) days", out.splitlines()[-1])
+    assert float(safety) == pytest.approx(4 * float(every), rel=0.1)
 
 
 FIVE = """

@@ -72,7 +72,7 @@ async def test_the_table_has_a_row_for_each_with_what_to_do_next(tmp_path):
     async with ModbusPlant(ANY, {1: unit(so2=500.0)}) as plant, Mosquitto() as broker:
         site = site_file(tmp_path, line=plant.url, uplink=broker.url)
         code, out, _ = await verb("check", site, "--online")
-    rows = [line.split() for line in out.splitlines()[3:]]
+    rows = [line.split() for line in out.splitlines()[4:]]
     assert code == 1
     assert rows[0][:3] == ["what", "where", "result"]
     assert ["line", "cems", "ok"] in [row[:3] for row in rows]

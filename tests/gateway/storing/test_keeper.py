@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sqlite3
+from itertools import pairwise
 
 import pytest
 
@@ -31,19 +32,22 @@ def clock():
     return Later()
 
 
-def keeper_of(outbox, clock, **limits):
+def keeper_of(outbox, clock, *, safety=(), others=(), **limits):
     readers, told = [], []
     reader = Reader(outbox, outbox.uplink("park"), readers)
+    for other in others:
+        Reader(outbox, outbox.uplink(other), readers)
 
     def tell(name, subject, **detail):
         told.append((name, subject, detail))
         return outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
 
-    return Keeper(outbox, Limits(**limits), readers, clock, tell), reader, told
+    keeper = Keeper(outbox, Limits(**limits), readers, clock, tell, trusted=clock.now, safety=safety)
+    return keeper, reader, told
 
 
 async def rows(outbox, after=0):
-    return await outbox.ask(lambda file: file.rows(after, 9999))
+    return await outbox.ask(lambda file: file.rows([(after + 1, 10**9)], 9999))
 
 
 async def fill(outbox, clock, count, size=1000):
@@ -193,3 +197,93 @@ async def test_a_full_disk_is_waited_for_and_nothing_more_is_expired_meanwhile(o
     left = [row for row in await rows(outbox) if row[0] <= 200]
     assert len(left) == 200 - expired, "what was declared is gone once the disk takes it"
     assert sum(detail["count"] for _, _, detail in told) == expired
+
+
+async def until_it_fits(keeper):
+    while await keeper.make_room():
+        pass
+
+
+async def test_safety_instruments_alarms_and_events_outlive_ordinary_ones_whatever_their_age(outbox, clock):
+    keeper, _, told = keeper_of(outbox, clock, safety={"a"}, max_size=400_000)
+    for kind, instrument in (("alarm", "b"), ("event", "")):
+        outbox.store(outbox.series(kind, instrument), clock.now(), lambda *_: os.urandom(1000))
+    await fill(outbox, clock, 200)  # 100 each of a and b; all of them fit with some room
+    await until_it_fits(keeper)
+    assert told == []
+    await fill(outbox, clock, 150)
+    await until_it_fits(keeper)
+    assert {subject for _, subject, _ in told} == {"b"}
+    left = [outbox.by_id[series] for _, series, *_ in await rows(outbox)]
+    kept = [(each.kind, each.instrument) for each in left]
+    assert kept.count(("data", "a")) == 175
+    assert ("alarm", "b") in kept
+    assert ("event", "") in kept
+
+
+async def test_when_only_safety_is_left_its_oldest_go_too_and_are_declared(outbox, clock):
+    keeper, _, told = keeper_of(outbox, clock, safety={"a", "b"}, max_size=200_000)
+    await fill(outbox, clock, 400)
+    await until_it_fits(keeper)
+    assert await outbox.ask(Database.size) <= 200_000
+    gone = set(range(1, 401)) - {row[0] for row in await rows(outbox)}
+    assert gone == set(range(1, max(gone) + 1))
+    assert sum(detail["count"] for _, _, detail in told) == len(gone)
+
+
+async def test_an_uplink_that_is_away_for_long_takes_no_room_from_one_that_lives(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, others=["dead"], max_size=300_000)
+    await fill(outbox, clock, 200)
+    reader.settle(range(1, 201), clock.now())
+    await fill(outbox, clock, 150)
+    await until_it_fits(keeper)
+    assert {tuple(detail["uplinks"]) for _, _, detail in told} == {("dead",)}
+    assert {row[0] for row in await rows(outbox)} >= set(range(201, 351)), "nothing that the living one waits for"
+    assert reader.state.expired == 0
+    assert outbox.uplink("dead").expired == sum(detail["count"] for _, _, detail in told)
+
+
+async def test_an_uplink_that_is_away_for_long_holds_nothing_beyond_its_time(outbox, clock):
+    keeper, reader, told = keeper_of(outbox, clock, others=["dead"])
+    await fill(outbox, clock, 10)
+    clock.ahead = 31 * DAY
+    reader.settle(range(1, 9), clock.now())
+    while await keeper.remove_old():
+        pass
+    await outbox.commit()
+    assert [row[0] for row in await rows(outbox)][:2] == [9, 10]
+    assert [(subject, detail["from"], detail["to"]) for _, subject, detail in told] == [("a", 1, 4), ("b", 1, 4)]
+    assert {(detail["reason"], *detail["uplinks"]) for _, _, detail in told} == {("keep", "dead")}
+
+
+async def test_while_no_uplink_was_reached_lately_nothing_is_given_up_for_its_age(outbox, clock):
+    keeper, _, told = keeper_of(outbox, clock, others=["dead"])
+    await fill(outbox, clock, 10)
+    clock.ahead = 500 * DAY
+    assert not await keeper.remove_old()
+    assert told == []
+
+
+async def test_a_wrong_clock_makes_nothing_old(outbox, clock):
+    keeper, reader, _ = keeper_of(outbox, clock)
+    keeper._trusted = lambda: SystemClock().now()
+    await fill(outbox, clock, 10)
+    reader.settle(range(1, 11), clock.now())
+    clock.ahead = 3650 * DAY
+    assert not await keeper.remove_old()
+
+
+async def test_rows_behind_a_long_front_of_safety_rows_are_found_again_and_again(outbox, clock):
+    keeper, _, told = keeper_of(outbox, clock, safety={"a"}, max_size=1_300_000)
+    for _ in range(1200):
+        outbox.store(outbox.series("data", "a"), clock.now(), lambda *_: os.urandom(500))
+    await outbox.commit()
+    for _ in range(6):
+        for _ in range(400):
+            outbox.store(outbox.series("data", "b"), clock.now(), lambda *_: os.urandom(500))
+        await outbox.commit()
+        await until_it_fits(keeper)
+    assert {subject for _, subject, _ in told} == {"b"}
+    declared = [(detail["from"], detail["to"]) for _, _, detail in told]
+    assert declared[0][0] == 1
+    assert all(left[1] + 1 == right[0] for left, right in pairwise(declared))
