@@ -29,8 +29,10 @@ from parkgate.gateway.storing.retention import (
 
 PIECE = 1_000
 """Rows looked at in one go: the loop and the outbox's thread are busy for a few milliseconds."""
-PERIOD = 30.0
-"""Seconds between two looks; while there is more to remove, the next pass follows at once."""
+PERIOD = 5.0
+"""Seconds between two looks at the budget; while there is more to remove, the next pass follows at once."""
+AGEING = 30.0
+"""Seconds between two looks at the ages."""
 PAGES = 512
 """Pages given back to the file system after a pass."""
 _DAY = 86_400.0
@@ -63,10 +65,18 @@ class Keeper:
 
     async def run(self) -> None:
         """Look once a period; for ever."""
+        aged = float("-inf")
         while True:
-            while await self.make_room() or await self.remove_old():
-                await self._outbox.ask(lambda database: database.give_back(PAGES))
+            while await self.make_room():
+                await self._give_back()
+            if self._clock.monotonic() - aged >= AGEING:
+                aged = self._clock.monotonic()
+                while await self.remove_old():
+                    await self._give_back()
             await self._clock.sleep(PERIOD)
+
+    async def _give_back(self) -> None:
+        await self._outbox.ask(lambda database: database.give_back(PAGES))
 
     async def remove_old(self) -> bool:
         """Remove one batch of rows that are past their time; tell whether there may be more.
