@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
 	--editable . --config-settings editable_mode=strict
 
-.PHONY: demo test check bench lock clean
+.PHONY: demo test check bench chaos lock clean
 
 demo: $(VENV)/run
 	$(INSTALL)
@@ -22,6 +22,9 @@ check: $(VENV)/develop link
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/python -m pytest -q tests/test_house.py tests/config/test_language.py
+
+chaos: need $(VENV)/develop link
+	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 bench: $(VENV)/develop link
 	$(BIN)/python benchmarks/run.py $(BENCH)
