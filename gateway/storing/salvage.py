@@ -87,14 +87,15 @@ class Damaged:
     """A damaged outbox, read only."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._log: list[tuple[int, bytes]] = []
         with suppress(OSError):
             self._log = wal.pages(Path(f"{path}-wal").read_bytes())
         self._newest = dict(self._log)
         self._file: BinaryIO | None = None
+        self._count = 0
         with suppress(OSError):
             self._file = path.open("rb")
+            self._count = path.stat().st_size // wal.PAGE
 
     def close(self) -> None:
         """Close the file."""
@@ -103,8 +104,7 @@ class Damaged:
 
     def rows(self) -> Iterator[pages.Row]:
         """Give every row of every version of every page; what was removed may be among them."""
-        size = self._path.stat().st_size if self._file else 0
-        for number in range(1, size // wal.PAGE + 1):
+        for number in range(1, self._count + 1):
             yield from pages.rows(self._read(number), self._fetch)
         for _, content in self._log:
             yield from pages.rows(content, self._fetch)
@@ -170,9 +170,8 @@ class Carried:
 def carry_over(path: Path, into: sqlite3.Connection, committed: int, *, waiting: bool, stays: bool = False) -> Carried:
     """Carry what can be read of the outbox `path` over into an empty one; it itself is not touched.
 
-    It had a row `committed`, if that is known.
-    With `waiting` only what some uplink has not had. Where the outbox `stays` in use, what does not come over, because
-    it finds no room, is not lost.
+    It had a row `committed`, if that is known. With `waiting` only what some uplink has not had comes over. Where the
+    outbox `stays` in use, what finds no room is not lost.
     """
     with closing(Damaged(path)) as damaged:
         found = damaged.state() if waiting else Found()
