@@ -47,7 +47,9 @@ def slowed(folder: Path) -> tuple[tuple[str, ...], Mapping[str, str]]:
         subprocess.run([compiler, "-shared", "-fPIC", "-o", library, _SOURCE, "-ldl"], check=True)
         return (), {"LD_PRELOAD": str(library), "SLOW_SYNC_US": str(DELAY_US)}
     delay = f"inject=fsync,fdatasync:delay_enter={DELAY_US}"
-    return ("strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=fsync,fdatasync", "-e", delay), {}
+    # -D: the agent stays the child that is told to stop, and strace stands aside.
+    quiet = ("strace", "-D", "-f", "--seccomp-bpf", "-qq", "-o", "/dev/null")
+    return (*quiet, "-e", "trace=fsync,fdatasync", "-e", delay), {}
 
 
 async def _run(folder: Path, group: Cgroup, seconds: float) -> list[Row]:
