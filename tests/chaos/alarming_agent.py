@@ -24,7 +24,9 @@ from parkgate.gateway.messages.encode import Encode
 INSTRUMENT = "gas-1"
 
 
-def _alarm(source: str, epoch: str, ts: int) -> Encode:
+def alarm(source: str, epoch: str, ts: int) -> Encode:
+    """Encode an alarm of `INSTRUMENT` as the contract has it."""
+
     def encode(seq: int, low: int) -> bytes:
         return orjson.dumps({
             "source": f"{source}/{INSTRUMENT}", "epoch": epoch, "seq": seq, "low": low, "ts": ts, "point": "h2s",
@@ -46,7 +48,7 @@ async def _alarms(agent: Agent, seconds: float, committed: list[tuple[str, str, 
     while True:
         await asyncio.sleep(seconds)
         now = time.time_ns() // 1_000_000
-        outbox.store(series, now, _alarm(source, outbox.epoch, now), urgent=True)
+        outbox.store(series, now, alarm(source, outbox.epoch, now), urgent=True)
 
 
 async def _main(site: Path, seconds: float) -> None:

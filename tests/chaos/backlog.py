@@ -15,6 +15,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from chaos.alarming_agent import INSTRUMENT, alarm
 from chaos.crash_loop import UNLIMITED, drained
 from chaos.row import Row
 from support.broker import Mosquitto
@@ -33,6 +34,8 @@ RATIO, ALARM = 1.5, 200.0
 """How much slower live snapshots may be, and the milliseconds that an alarm may take; both at the 99th percentile."""
 ALARMING = (sys.executable, str(Path(__file__).with_name("alarming_agent.py")), "0.2")
 """Runs an agent in whose outbox an alarm is put every 200 ms."""
+OLD_ALARMS = 20
+"""Alarms that stand at the very end of the backlog."""
 _AT_ONCE = 5_000
 _PAST = 3_600_000
 
@@ -47,9 +50,9 @@ class Seen:
     seconds: float
 
     def during(self) -> Seen:
-        """Give the same with only those arrivals that came before the backlog's last pack."""
-        end = self.verdict.last_backfill
-        inside = [each for each in self.verdict.arrivals if self.began <= each[4] <= end]
+        """Give the same with only what was measured since the start and came before the backlog's last pack."""
+        end = max(self.verdict.packs, default=0.0)
+        inside = [each for each in self.verdict.arrivals if self.began <= each[3] and each[4] <= end]
         return Seen(Verdict(**vars(self.verdict) | {"arrivals": inside}), self.committed, self.began, self.seconds)
 
     def sending(self, kind: str) -> list[float]:
@@ -93,7 +96,7 @@ async def _run(folder: Path, rows: int, seconds: float) -> Seen:
 
 
 async def fill(site_file: Path, rows: int) -> None:
-    """Fill the outbox of a site that never ran with snapshots of the last hour, all still to be sent."""
+    """Fill the outbox of a site that never ran with snapshots of the last hour, all still to be sent; then alarms."""
     site = load_site(site_file)
     box, rng = Outbox.open(site.gateway.data, SystemClock(), 1.0, random.Random(1)), random.Random(1)
     box.uplink("park")
@@ -111,6 +114,9 @@ async def fill(site_file: Path, rows: int) -> None:
         box.store(box.series("data", name), at, lambda seq, low, e=encoder, s=snapshot: e(s, seq, low))
         if number % _AT_ONCE == _AT_ONCE - 1:
             await box.commit()
+    for _ in range(OLD_ALARMS):
+        encode = alarm(f"{site.gateway.site}/{site.gateway.id}", box.epoch, began + _PAST)
+        box.store(box.series("alarm", INSTRUMENT), began + _PAST, encode, urgent=True)
     await box.commit(progress=True)
     await box.close()
 
@@ -122,6 +128,8 @@ def _rows(count: int, without: Seen, draining: Seen) -> list[Row]:
     alarms = during.verdict.delays("alarm")
     alarm = percentile(alarms)
     verdict = draining.verdict
+    old = [each[4] for each in verdict.arrivals if each[0] == "alarm" and each[2] <= OLD_ALARMS]
+    passed = sum(each < max(old, default=0.0) for each in verdict.packs)
     return [
         Row("the backlog is drained", f"{count} in {draining.seconds:.0f} s; {verdict.committed} committed, "
             f"{verdict.lost} lost, {verdict.different} different, {verdict.duplicates} resends", "0 lost",
@@ -132,6 +140,9 @@ def _rows(count: int, without: Seen, draining: Seen) -> list[Row]:
         Row("live, commit to platform, p99", f"{stored[0]:.0f} ms, draining {stored[1]:.0f} ms", "-", ok=True),
         Row("alarm, put in to platform, p99", f"{alarm:.0f} ms of {len(alarms)} (empty outbox: "
             f"{percentile(without.verdict.delays('alarm')):.0f} ms)", f"<= {ALARM:.0f} ms", alarm <= ALARM),
+        Row("alarms at the end of the backlog come first",
+            f"{len(old)} of {OLD_ALARMS}, behind {passed} of {len(verdict.packs)} packs", "before half of it",
+            len(old) == OLD_ALARMS and passed < len(verdict.packs) / 2),
         Row("live and alarms pass the backlog", f"{len(during.verdict.delays('data'))} and {len(alarms)} came before "
             "its end", "some", bool(alarms) and bool(during.verdict.delays("data"))),
     ]  # fmt: skip

@@ -12,7 +12,7 @@ import random
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 from chaos.row import Row
@@ -32,21 +32,47 @@ UNLIMITED = ("max_queued_messages 0", "max_inflight_messages 1000")
 """mosquitto drops nothing that its subscriber is slow to take."""
 
 
+Trouble = Callable[[Proxy], Awaitable[None] | None]
+TROUBLED = 0.6
+
+
+def _slow(proxy: Proxy) -> None:
+    proxy.delay, proxy.jitter = 0.1, 0.1
+
+
+def _trickling(proxy: Proxy) -> None:
+    proxy.trickle = 40
+
+
+def _flipping(proxy: Proxy) -> None:
+    proxy.flips = 5
+
+
+LINK: tuple[Trouble, ...] = (
+    Proxy.cut, Proxy.reset, Proxy.half_open, Proxy.stall, lambda proxy: proxy.stall(DOWN), Proxy.refuse,
+    _slow, _trickling,
+)  # fmt: skip
+"""What happens to the way to the broker; no flipped bits: they would be TCP's to notice."""
+WIRE: tuple[Trouble, ...] = (*LINK, _flipping)
+"""What happens to the first instrument's wire."""
+
+
 class Loop:
     """One crash loop: the agent's folder, what breaks around it, and what was seen."""
 
-    def __init__(self, folder: Path, site: Path, link: Proxy, rng: random.Random) -> None:
+    def __init__(self, folder: Path, site: Path, link: Proxy, wire: Proxy, rng: random.Random) -> None:
         self.site = site
         self.data = folder / "data"
         self.link = link
+        self.wire = wire
         self.rng = rng
         self.ledger = Ledger("farm/gw")
         self.starts: list[float] = []
-        self.cuts = 0
+        self.troubles = 0
         self.deaths: dict[str, int] = {}
 
     async def cycle(self) -> None:
-        """Start an agent, break its link or not, kill it, and note what it had committed."""
+        """Start an agent, break its link and a wire or not, kill it, and note what it had committed."""
         how = self.rng.choices(["starting", "committing", "running"], [3, 3, 4])[0]
         began = time.monotonic()
         async with Agent(self.site, self.data) as agent:
@@ -71,24 +97,21 @@ class Loop:
         self.starts.append(time.monotonic() - began)
 
     async def _trouble(self) -> None:
-        await self.link.accept()
-        self.link.heal()
-        troubles: list[Callable[[], None]] = [
-            self.link.cut, self.link.reset, self.link.half_open, self.link.stall, lambda: self.link.stall(DOWN),
-        ]  # fmt: skip
-        which = self.rng.randrange(2 * len(troubles))
-        if which < len(troubles):
-            self.cuts += 1
-            troubles[which]()
-        elif which == len(troubles):
-            self.cuts += 1
-            await self.link.refuse()
+        for proxy, troubles in ((self.link, LINK), (self.wire, WIRE)):
+            await proxy.accept()
+            proxy.heal()
+            if self.rng.random() < TROUBLED:
+                self.troubles += 1
+                trouble = self.rng.choice(troubles)(proxy)
+                if trouble is not None:
+                    await trouble
 
     async def end(self) -> None:
         """Let the last agent send everything, and leave as it should."""
-        await self.link.accept()
-        self.link.heal()
-        self.link.reset()
+        for proxy in (self.link, self.wire):
+            await proxy.accept()
+            proxy.heal()
+            proxy.reset()
         async with Agent(self.site, self.data) as agent:
             await drained(agent)
             assert await agent.stop(20) is not None, agent.errors
@@ -132,9 +155,11 @@ async def _run(folder: Path, cycles: int, rng: random.Random) -> list[Row]:
         Mosquitto(UNLIMITED) as broker,
         Platform(broker.url) as platform,
         Proxy(broker.port, rng) as link,
+        Proxy(farm.ports[0], rng) as wire,
     ):
+        farm.ports[0] = wire.port
         site = farm.write_site(folder, f"mqtt://127.0.0.1:{link.port}", every="100ms")
-        loop = Loop(folder, site, link, rng)
+        loop = Loop(folder, site, link, wire, rng)
         for _ in range(cycles):
             await loop.cycle()
         await loop.end()
@@ -149,7 +174,7 @@ def _rows(loop: Loop, platform: Platform) -> list[Row]:
     deaths = ", ".join(f"{count} {how}" for how, count in sorted(loop.deaths.items()))
     starts = sorted(loop.starts) or [0.0]
     return [
-        Row(f"kill -9: {deaths}; {loop.cuts} troubles of the link",
+        Row(f"kill -9: {deaths}; {loop.troubles} troubles of link and wire",
             f"{len(ledger.digests)} committed, {lost} lost, {holes} holes", "0 lost", lost == holes == 0),
         Row("one identity, one payload", f"{different} different, {duplicates(books)} identical resends, "
             f"{books.junk} junk", "0 different", different == books.junk == 0),

@@ -29,7 +29,7 @@ class Verdict:
     """What came: how much, what of the committed did not, and when each single live record arrived.
 
     `arrivals` are (kind, instrument, seq, `ts`, when it came; both milliseconds UTC), in the order of coming;
-    `last_backfill` is when the last pack of the backlog came.
+    `packs` are when each pack of the backlog came.
     """
 
     committed: int
@@ -37,7 +37,7 @@ class Verdict:
     different: int
     duplicates: int
     arrivals: list[tuple[str, str, int, int, float]]
-    last_backfill: float
+    packs: list[float]
 
     def delays(self, kind: str) -> list[float]:
         """Give how long records of a kind took from their `ts` to the platform, milliseconds, ascending."""
@@ -54,7 +54,7 @@ class Receiver:
         pipe = asyncio.subprocess.PIPE
         self._process = await asyncio.create_subprocess_exec(
             sys.executable, __file__, *self._words, stdin=pipe, stdout=pipe, limit=_LONGEST,
-            env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])},
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         )  # fmt: skip
         assert self._process.stdout is not None
         assert await self._process.stdout.readline() == b"subscribed\n"
@@ -82,12 +82,12 @@ class _Stamping(list):
 
 
 def _judged(messages: list, data: Path, source: str) -> dict[str, object]:
-    books, ledger, arrivals, last = Books(), Ledger(source), [], 0.0
+    books, ledger, arrivals, packs = Books(), Ledger(source), [], []
     for at, message in messages:
         books.take(message.topic, message.payload, message.retain)
         kind, _, instrument = message.topic.split("/", 4)[4].partition("/")
         if kind == "backfill":
-            last = at
+            packs.append(at)
         if kind in {"data", "alarm"} and not message.retain:
             record = json.loads(message.payload)
             arrivals.append((kind, instrument, record["seq"], record["ts"], at))
@@ -95,7 +95,7 @@ def _judged(messages: list, data: Path, source: str) -> dict[str, object]:
     return {
         "committed": len(ledger.digests), "lost": len(ledger.lost(books)),
         "different": len(ledger.different(books)) + books.junk, "duplicates": duplicates(books),
-        "arrivals": arrivals, "last_backfill": last,
+        "arrivals": arrivals, "packs": packs,
     }  # fmt: skip
 
 
