@@ -1,17 +1,27 @@
 #!/bin/sh
-# What the tests need and pip cannot install: a real mosquitto. `make test` runs it first.
+# What the tests need and pip cannot install: a real mosquitto; as root also what breaks links and slows disks.
+# `make test` runs it first.
 set -eu
 
-PATH=$PATH:/usr/sbin
-if command -v mosquitto >/dev/null; then
+PATH=$PATH:/usr/sbin:/sbin
+programs=mosquitto
+if [ "$(id -u)" = 0 ]; then
+    programs="mosquitto ip iptables strace" # the last three are for tests that only root can make
+fi
+missing=
+for program in $programs; do
+    command -v "$program" >/dev/null || missing="$missing $(echo "$program" | sed 's/^ip$/iproute2/')"
+done
+if [ -z "$missing" ]; then
     exit 0
 fi
 if command -v apt-get >/dev/null && [ "$(id -u)" = 0 ]; then
-    echo "Installing mosquitto for the tests"
+    echo "Installing for the tests:$missing"
     apt-get update --quiet=2
-    DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends mosquitto
+    # shellcheck disable=SC2086  # several words
+    DEBIAN_FRONTEND=noninteractive apt-get install --yes --quiet=2 --no-install-recommends $missing
     exit 0
 fi
-echo "The tests need the MQTT broker mosquitto, and it is not installed." >&2
-echo "Install it and run make test again:  sudo apt-get install mosquitto   (or your system's way)" >&2
+echo "The tests need what is not installed:$missing" >&2
+echo "Install it and run make test again:  sudo apt-get install$missing   (or your system's way)" >&2
 exit 1

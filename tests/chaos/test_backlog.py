@@ -1,0 +1,11 @@
+"""A short backlog: what is asserted is order and completeness; `make chaos` measures a long one."""
+
+from chaos.backlog import run
+
+JUDGED = {"the backlog is drained", "live and alarms pass the backlog"}
+
+
+def test_live_snapshots_and_alarms_pass_a_backlog_that_drains_and_all_of_it_arrives():
+    rows = {row.case: row for row in run(rows=50_000, seconds=1)}
+    assert rows.keys() >= JUDGED
+    assert [rows[case] for case in JUDGED if not rows[case].ok] == []
