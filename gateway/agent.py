@@ -6,34 +6,37 @@ import asyncio
 import logging
 import random
 import signal
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from parkgate.config.language import english, say
 from parkgate.config.site import Instrument, Site, Uplink
 from parkgate.drivers.catalog import open_driver
 from parkgate.gateway import status
-from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock, SystemClock
-from parkgate.gateway.collecting.collector import Collector, Open, Station
+from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
 from parkgate.gateway.forwarding.trade import NewPublisher, Trade
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
 from parkgate.gateway.processing.validity import Judge
-from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.keeper import Keeper
 from parkgate.gateway.storing.outbox import REAL, Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
+from parkgate.gateway.supervisor import Supervisor, cancelled
+from parkgate.gateway.timekeeper import AgentTime
 
 SHORTEST_COMMIT, LONGEST_COMMIT = 0.2, 5.0
 """Seconds between two commits that `commit = "auto"` stays within."""
-DRAIN = 6.0
-"""Seconds that a clean stop waits for the broker; systemd is told to wait 10."""
+LEAVING, DRAIN = 1.0, 4.0
+"""Seconds that a clean stop waits for loops to end, and for the brokers; systemd is told to wait 10 for all of it."""
+DISK_AGAIN = 60.0
+"""Seconds between two tries of a disk that took nothing."""
 _log = logging.getLogger("parkgate.agent")
 
 
@@ -77,6 +80,9 @@ class Agent:
         self._version = status.version()
         self._metas: dict[str, tuple[str, bytes]] = {}
         self._stop = asyncio.Event()
+        self._at_once = asyncio.Event()
+        self._supervisor = Supervisor(world.clock, world.rng, self.tell)
+        self._time = AgentTime(world.clock, site.gateway.data / "clock", self._clock_changed)
         self._quarantined: dict[str, int] = {}
 
     async def run(self) -> Mapping[str, object]:
@@ -100,11 +106,15 @@ class Agent:
             notify("STOPPING=1")
             return await self._end(tasks)
         finally:
-            await _cancelled((stopping, *tasks))
+            await cancelled((stopping, *tasks), LEAVING)
+            if self.outbox.durable:
+                self._time.keep()
             await self.outbox.close()
 
     def stop(self) -> None:
-        """Ask the agent to flush and leave."""
+        """Ask the agent to flush and leave; asked again, it leaves without waiting for the brokers."""
+        if self._stop.is_set():
+            self._at_once.set()
         self._stop.set()
 
     async def _build(self) -> None:
@@ -117,16 +127,21 @@ class Agent:
         safety = frozenset(each.name for each in self.site.instruments if each.safety)
         self._keeper = Keeper(
             self.outbox, self.site.outbox, readers, self._world.clock, self.tell,
-            trusted=self._world.clock.now, safety=safety,
+            trusted=self._time.trusted, safety=safety, heart=self._supervisor.heart("keeper"),
         )  # fmt: skip
+        world = self._world
+        given = Given(
+            self.outbox, world.clock, world.rng, world.open_driver, self.tell, self._refresh, self._time.unsynced
+        )
         self.collectors = [
-            Collector(
-                line, [self._station(each) for each in self.site.on(line)], outbox=self.outbox, clock=self._world.clock,
-                rng=self._world.rng, open_driver=self._world.open_driver, tell=self.tell, changed=self._refresh,
-            )
-            for line in self.site.lines if self.site.on(line)
-        ]  # fmt: skip
+            Collector(line, [self._station(each) for each in self.site.on(line)], given, self._heart("line", line.name))
+            for line in self.site.lines
+            if self.site.on(line)
+        ]
         self._quarantined = await self.outbox.ask(Database.quarantined)
+
+    def _heart(self, what: str, name: str) -> Heart:
+        return self._supervisor.heart(f"{what} {name}")
 
     def _station(self, instrument: Instrument) -> Station:
         rev, _ = self._metas[instrument.name]
@@ -138,50 +153,55 @@ class Agent:
         trade = Trade(
             uplink, Topics.of(uplink.prefix, gateway.site, gateway.id), outbox,
             Reader(outbox, outbox.uplink(uplink.name), readers), self, self._world.clock, self.tell,
-            self._world.clock.now, self._world.new_publisher,
+            self._time.trusted, self._world.new_publisher, self._heart("uplink", uplink.name),
         )  # fmt: skip
         return Forwarder(trade, f"{gateway.site}-{gateway.id}", self._world.rng)
 
     def _start(self) -> list[asyncio.Task[None]]:
+        self.outbox.tell = self.tell
         self.tell("started", "", version=self._version, instruments=len(self.site.instruments))
+        for name, subject, detail in self.outbox.news:
+            self.tell(name, subject, **detail)
         server = ControlServer(self.site.gateway.data, {"status": self._answer_status, "account": self._answer_account})
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]
-        loops.append(("keeper", self._keeper.run))
         loops += [(f"uplink {each.uplink.name}", each.run) for each in self.forwarders]
+        loops += [("keeper", self._keeper.run), ("clock", self._time.run), ("control", server.run)]
+        if not self.outbox.durable:
+            loops.append(("disk", self._until_writable))
         tasks = [asyncio.create_task(self.outbox.run(), name="outbox")]
-        tasks += [asyncio.create_task(self._supervised(name, run), name=name) for name, run in loops]
-        tasks.append(asyncio.create_task(self._supervised("control", server.run), name="control"))
+        tasks += [self._supervisor.start(name, run) for name, run in loops]
         if seconds := watchdog_seconds():
-            tasks.append(asyncio.create_task(self._feed_watchdog(seconds), name="watchdog"))
+            feeding = self._supervisor.feed_watchdog(seconds, lambda: self.outbox.ask(Database.size))
+            tasks.append(asyncio.create_task(feeding, name="watchdog"))
         return tasks
 
-    async def _supervised(self, name: str, run: Callable[[], Awaitable[None]]) -> None:
-        """Run a loop again, with back-off and an event, whenever a fault of ours ends it; the others go on."""
-        attempt = 0
-        while True:
-            try:
-                await run()
-            except OutboxFault:
-                raise
-            except Exception as error:  # noqa: BLE001  # the one task boundary: the other loops go on
-                _log.exception(say("the loop of {name} failed and is started again", name=name))
-                self.tell("loop-failed", name, reason=f"{type(error).__name__}: {error}")
-                await self._world.clock.sleep(next_delay(attempt, self._world.rng, floor=0.5))
-                attempt += 1
+    async def _until_writable(self) -> None:
+        """Try the disk that took nothing now and then; once it takes things again, leave to be started again.
 
-    async def _feed_watchdog(self, seconds: float) -> None:
-        """Tell systemd that the loop turns and the outbox's thread answers."""
-        while True:
-            await self.outbox.ask(Database.size)
-            notify("WATCHDOG=1")
-            await self._world.clock.sleep(seconds)
+        Closing the outbox moves what waits in memory to the disk.
+        """
+        while not await self.outbox.writable():
+            await self._world.clock.sleep(DISK_AGAIN)
+        _log.warning(say("the disk can be written again: the agent ends, to be started again on it"))
+        self.stop()
+        await self._stop.wait()
+
+    def _clock_changed(self, event: str, offset: int) -> None:
+        """Tell that the clock was stepped or set; where it was wrong, TLS may come up now."""
+        self.tell(event, "", offset=offset)
+        for forwarder in self.forwarders:
+            forwarder.hurry()
 
     async def _end(self, tasks: Sequence[asyncio.Task[None]]) -> Mapping[str, object]:
         """Stop in order: the lines, a last commit, the uplinks after they drained, what they have had."""
-        await _cancelled([task for task in tasks if task.get_name().startswith("line ")])
+        await cancelled([task for task in tasks if task.get_name().startswith("line ")], LEAVING)
         self.tell("stopped", "")
         await self.outbox.commit()
-        await asyncio.gather(*(each.drain(DRAIN) for each in self.forwarders))
+        draining = asyncio.gather(*(each.drain(DRAIN) for each in self.forwarders))
+        told_again = asyncio.ensure_future(self._at_once.wait())
+        await asyncio.wait((draining, told_again), return_when=asyncio.FIRST_COMPLETED)
+        await cancelled((told_again,))
+        draining.cancel()
         await self.outbox.commit(progress=True)
         self._quarantined = await self.outbox.ask(Database.quarantined)
         return status.account(self.outbox, self.collectors, self._uplinks())
@@ -207,6 +227,8 @@ class Agent:
         }
         if reason:
             fields["reason"] = reason
+        if not self.outbox.durable:
+            fields["durable"] = False
         if state == "online":
             backlog = {"records": reader.waiting, "oldest": backlog_since if reader.waiting else None}
             fields["backlog"] = {key: value for key, value in backlog.items() if value is not None}
@@ -260,15 +282,6 @@ class Agent:
             ],
             "uplinks": self._uplinks(),
         }  # fmt: skip
-
-
-async def _cancelled(tasks: Sequence[asyncio.Task[Any]]) -> None:
-    """Cancel tasks until they have ended: before Python 3.12 `wait_for`, which pymodbus uses, may swallow a cancel."""
-    waiting = set(tasks)
-    while waiting:
-        for task in waiting:
-            task.cancel()
-        _, waiting = await asyncio.wait(waiting, timeout=0.2)
 
 
 async def run(site: Site) -> Mapping[str, object]:

@@ -37,10 +37,13 @@ PURE = (
     "gateway/forwarding/ramp.py",
     "gateway/forwarding/refused.py",
     "gateway/forwarding/verdicts.py",
+    "gateway/forwarding/window.py",
     "gateway/messages/*.py",
     "gateway/processing/*.py",
+    "gateway/timekeeping.py",
     "gateway/storing/holes.py",
     "gateway/storing/pages.py",
+    "gateway/heartbeat.py",
     "gateway/storing/progress.py",
     "gateway/storing/refusals.py",
     "gateway/storing/retention.py",
@@ -64,7 +67,7 @@ IMPURE_CALLS = frozenset({"open", "print", "input", "exec", "eval"})
 IMPURE_ATTRIBUTES = frozenset({"now", "utcnow", "today", "read_text", "read_bytes", "write_text", "write_bytes"})
 
 BOUNDARIES = {
-    "gateway/agent.py": "a supervised loop: the other loops go on",
+    "gateway/supervisor.py": "a supervised loop: the other loops go on",
     "gateway/collecting/collector.py": "one instrument's turn: flagged and told; the others on its line go on",
     "gateway/forwarding/dialing.py": "a thread: raised where the caller waits",
     "gateway/forwarding/publisher.py": "the caller's callback: handed to whoever waits for the connection's end",

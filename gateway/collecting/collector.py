@@ -21,6 +21,7 @@ from parkgate.drivers.snapshot import Snapshot, unread
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.collecting.schedule import Schedule
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.encode import SnapshotEncoder
 from parkgate.gateway.processing.validity import Judge
 from parkgate.gateway.storing.database import Series
@@ -28,6 +29,8 @@ from parkgate.gateway.storing.outbox import Outbox
 
 LONGEST_WAIT = 10.0
 """Seconds: a line that is down is tried again at least so often."""
+LONGEST_TURN, _TIMEOUTS = 60.0, 20
+"""Seconds, and so many times the line's `timeout` besides, within which a turn ends, whatever is asked in it."""
 _log = logging.getLogger("parkgate.line")
 
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
@@ -64,22 +67,39 @@ class LineState:
     stations: dict[str, Station] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the loops of all lines are given.
+
+    `changed` is called when an instrument falls silent or answers again; `unsynced` tells whether a stamp (ms UTC) was
+    taken from a clock that cannot be believed.
+    """
+
+    outbox: Outbox
+    clock: Clock
+    rng: random.Random
+    open_driver: Open
+    tell: Tell
+    changed: Callable[[], None]
+    unsynced: Callable[[int], bool]
+
+
 class Collector:
     """Reads the instruments of one line in time."""
 
-    def __init__(
-        self, line: Line, stations: Sequence[Station], *, outbox: Outbox, clock: Clock, rng: random.Random,
-        open_driver: Open, tell: Tell, changed: Callable[[], None],
-    ) -> None:  # fmt: skip
+    def __init__(self, line: Line, stations: Sequence[Station], given: Given, heart: Heart) -> None:
+        clock = given.clock
         self.line = line
         self.state = LineState(since=clock.now(), stations={each.instrument.name: each for each in stations})
         self.schedule = Schedule([each.instrument for each in stations], clock.monotonic() * 1000)
-        self._outbox = outbox
+        self._outbox = given.outbox
         self._clock = clock
-        self._rng = rng
-        self._opening = open_driver(line, [each.instrument for each in stations], clock.now)
-        self._tell = tell
-        self._changed = changed
+        self._rng = given.rng
+        self._opening = given.open_driver(line, [each.instrument for each in stations], clock.now)
+        self._tell = given.tell
+        self._changed = given.changed
+        self._unsynced = given.unsynced
+        self._heart = heart
         self._stack = AsyncExitStack()
         self._driver: Driver | None = None
         self._attempt = 0
@@ -94,8 +114,11 @@ class Collector:
             while True:
                 instrument = schedule.take(clock.monotonic() * 1000, clock.now())
                 if instrument is None:
-                    await clock.sleep(schedule.next() / 1000 - clock.monotonic())
+                    pause = schedule.next() / 1000 - clock.monotonic()
+                    self._heart.expect(pause + LONGEST_TURN)
+                    await clock.sleep(pause)
                 else:
+                    self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
                     await self.turn(self.state.stations[instrument.name])
 
     async def turn(self, station: Station) -> None:
@@ -139,8 +162,8 @@ class Collector:
 
     def _store(self, station: Station, snapshot: Snapshot) -> None:
         station.latest = snapshot
-        encode = station.encode
-        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low))
+        encode, unsynced = station.encode, self._unsynced(snapshot.at)
+        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced))
 
     def _up(self) -> None:
         self._broken = 0

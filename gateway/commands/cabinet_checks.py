@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import os
 import tempfile
 import zlib
@@ -19,24 +18,12 @@ from parkgate.gateway.storing.inspect import inspect
 
 _EARLIEST, _LATEST = 2025, 2100
 """Years between which a clock may be right: a gateway without a battery wakes up in 1970, or when it was built."""
-_TIME_ERROR = 5
-_TIMEX_BYTES = 512
 _DAY = 86_400_000
 _FEW_DAYS = 3.0
 _SAMPLE = 20
 _ROW = 40
 """Bytes that a row of the outbox takes beside its packed payload: measured with real files."""
 MIB = 1024 * 1024
-
-
-def synchronised() -> bool | None:
-    """Tell whether the kernel takes the clock for synchronised; None where it does not say.
-
-    adjtimex(2) with `modes` 0 only reads; TIME_ERROR means that nobody disciplines the clock. Whoever does it (chrony,
-    ntpd, systemd-timesyncd) tells the kernel, so that no other program needs to be asked.
-    """
-    state = ctypes.CDLL(None).adjtimex(ctypes.create_string_buffer(_TIMEX_BYTES))
-    return None if state < 0 else state != _TIME_ERROR
 
 
 def clock(now: int, in_step: bool | None) -> Finding:  # noqa: FBT001  # what `synchronised` says

@@ -36,7 +36,7 @@ async def commission(reviewed: Review, clock: Clock, console: Console) -> list[F
     site = reviewed.site
     data = site.gateway.data
     findings = [
-        cabinet_checks.clock(clock.now(), cabinet_checks.synchronised()),
+        cabinet_checks.clock(clock.now(), clock.synchronised()),
         cabinet_checks.data_folder(data),
         cabinet_checks.disk(site),
     ]

@@ -31,6 +31,8 @@ from parkgate.gateway.storing.reader import Reader
 
 QUICK, QUICK_FOR = 1.5, 600.0
 """Seconds: for the first ten minutes a lost link is tried at least so often, to be used soon after its return."""
+LONGEST_DIAL = 120.0
+"""Seconds within which a connection is open, greeted, or given up."""
 _STEADY = 60.0
 BRIEF, BRIEF_MOST = 5.0, 4
 """Connections accepted and lost within so many seconds, so many in a row, look like a client id used twice."""
@@ -121,7 +123,7 @@ class Forwarder:
         out for ever.
         """
         session, clock = self._session, self._trade.clock
-        self._listens = self._listens and not session.unheard  # some brokers cut whoever asks for what he may not read
+        self._listens = self._listens and not session.listening.unanswered
         if not (isinstance(fault, LinkLost) and session.accepted_at is not None):
             return fault
         brief = clock.monotonic() - session.accepted_at < BRIEF
@@ -131,6 +133,7 @@ class Forwarder:
     async def _wait(self, seconds: float, fault: UplinkFault) -> None:
         """Wait before the next try; a clock that was set ends it, where it may have been the reason."""
         self._hurry.clear()
+        self._trade.heart.expect(seconds + LONGEST_DIAL)
         waits: list[asyncio.Future[object]] = [asyncio.ensure_future(self._trade.clock.sleep(seconds))]
         if isinstance(fault, NotTrusted | NotReached | LinkLost):
             waits.append(asyncio.ensure_future(self._hurry.wait()))
@@ -148,6 +151,7 @@ class Forwarder:
             trade.reader.state.connections += 1
             trade.outbox.note(trade.reader.state)
             await trade.outbox.commit(progress=True)
+        trade.heart.expect(LONGEST_DIAL)
         session = Session(trade, listen=self._listens)
         lost = trade.greeter.status("offline", trade.reader, since=session.since, reason="lost")
         will = Will(trade.topics.status, lost)

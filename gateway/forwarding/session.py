@@ -8,26 +8,27 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
 from collections.abc import Callable, Sequence
 
 from parkgate.config.language import say
 from parkgate.gateway.forwarding.lanes import Lane, Lanes, Message, backfill_messages, live_message
+from parkgate.gateway.forwarding.listening import Listening
 from parkgate.gateway.forwarding.publisher import Accepted, Publisher, TooLarge
+from parkgate.gateway.forwarding.quarantine import DAMAGED, set_apart
 from parkgate.gateway.forwarding.ramp import Ramp
 from parkgate.gateway.forwarding.refusals import LinkLost, UplinkFault
 from parkgate.gateway.forwarding.refused import Refused
 from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.forwarding.verdicts import NOBODY, TOO_LARGE, Verdict, verdict
+from parkgate.gateway.forwarding.window import Flying
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
 from parkgate.gateway.storing.database import Damaged, Record
 
 LIVE_BYTES = 4_000_000
 """What the live lane may hold: a link slower than the park sends the rest as backfill, so that live stays fresh."""
-STUCK, LONGEST_STUCK = 12.0, 60.0
-"""Seconds: no PUBACK at all for so long, while one is due, means a dead link, whatever TCP believes. So does a message
-that has none for the longer time while others have theirs: a slow link is not a dead one."""
+LONGEST_PASS = 120.0
+"""Seconds within which the lanes are looked at again, even on a slow disk."""
 WATCH = 2.0
 """Seconds between two looks at that."""
 AGAIN = 600.0
@@ -52,15 +53,12 @@ class Session:
         self.since = trade.clock.now()
         self.fault = ""
         self.accepted_at: float | None = None
-        self.unheard = False
-        """Whether the broker has not answered our SUBSCRIBE (yet)."""
-        self._listens = listen
         self._trade = trade
         self._reader = trade.reader
         self._lanes = Lanes()
-        self._flying: dict[int, tuple[Message, float]] = {}
+        self._flying = Flying()
         self._window = 0
-        self._last_ack = self._greeted_at = float("-inf")
+        self._greeted_at = float("-inf")
         self._status: tuple[str, str | None] | None = None
         self._parting = False
         self._refused = Refused()
@@ -69,6 +67,7 @@ class Session:
         self._resume: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
+        self.listening = Listening(trade.topics.status, trade.reader.state.connections, self._contradict, wanted=listen)
         self._publisher: Publisher
         self._accepted: Accepted
 
@@ -76,7 +75,8 @@ class Session:
         """Greet, then let the lanes flow until the connection is lost, which is raised as an `UplinkFault`."""
         self._publisher, self._accepted = publisher, accepted
         self.accepted_at = self._trade.clock.monotonic()
-        publisher.lost.add_done_callback(self._ended)
+        publisher.lost.add_done_callback(lambda _: self._wake.set())
+        publisher.lost.add_done_callback(lambda _: self._idle.set())
         try:
             await self._greet()
             await self._flow()
@@ -86,10 +86,6 @@ class Session:
                 self._resume.cancel()
             self._reader.rewind()
         raise publisher.lost.result() or _cut(self._trade.uplink.name, say("disconnected"))
-
-    def _ended(self, _lost: object) -> None:
-        self._wake.set()
-        self._idle.set()
 
     async def _greet(self) -> None:
         """Send the status, then every description that a waiting row may refer to; rows flow once these are taken."""
@@ -103,12 +99,9 @@ class Session:
         share = trade.uplink.backfill_share
         self._lanes.share, self._lanes.ramp = share, Ramp(int(max(1, self._window * share) * MAX_PAYLOAD))
         self._describe(metas)
-        await self._alarms_first()
-
-    async def _alarms_first(self) -> None:
-        """Hand out the alarms that were stored while there was no connection, before anything that waits with them."""
+        # What was stored while there was no connection: alarms go before anything that waits with them.
         for record in reversed(await self._reader.alarms()):
-            self._lanes.first(live_message(self._trade.topics, record))
+            self._lanes.first(live_message(trade.topics, record))
 
     def _describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
         """Send the status and the descriptions; what of them is not the newest only under its own `rev`."""
@@ -127,12 +120,17 @@ class Session:
         self._status = (state, reason)
         self._wake.set()
 
+    def _contradict(self) -> None:
+        """Publish the status again: it reads offline, and we are not."""
+        if self.online and not self._parting:
+            self.say_status("online")
+
     def _send_status(self) -> None:
         """Encode the status that was asked for, unless one is still on its way: it would only pile up."""
         if self._status is None:
             return
         topic = self._trade.topics.status
-        waiting = [*self._lanes.waiting[Lane.GREETING], *(message for message, _ in self._flying.values())]
+        waiting = [*self._lanes.waiting[Lane.GREETING], *self._flying]
         if topic in self._refused or any(each.topic == topic for each in waiting):
             return
         state, reason = self._status
@@ -146,11 +144,13 @@ class Session:
     async def _flow(self) -> None:
         """Fill the backfill lane while there is a backlog and watch the link until it is lost."""
         while not self._publisher.lost.done():
+            self._trade.heart.expect(LONGEST_PASS)
             self._wake.clear()
             self._send_status()
             self._pump()
             while self._poison:
-                await self._set_apart(*self._poison.pop())
+                for message in await set_apart(self._trade, *self._poison.pop()):
+                    self._lanes.add(message)
             if not self._reader.waiting:
                 await self._caught_up()
             if self._hungry():
@@ -159,7 +159,8 @@ class Session:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(WATCH):
                     await self._wake.wait()
-            self._check_stuck()
+            if seconds := self._flying.stuck(self._trade.clock.monotonic()):
+                raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=round(seconds)))
             if not self._accepted.retain and self._trade.clock.monotonic() - self._greeted_at > AGAIN:
                 self._describe(await self._trade.greeter.metas(self._reader.state.progress.position))
 
@@ -192,7 +193,7 @@ class Session:
         """Read the oldest rows that were not handed out, and pack them; what is damaged or gone is declared."""
         rows, gone = await self._reader.backlog()
         if damaged := [row.id for row in rows if isinstance(row, Damaged)]:
-            await self._set_apart(damaged, "damaged")
+            await set_apart(self._trade, damaged, DAMAGED)
         if count := self._reader.expire(gone, self._trade.trusted()):
             name = self._trade.uplink.name
             self._reader.bar(self._trade.tell("not-kept", name, count=count, **{"from": gone[0][0], "to": gone[-1][1]}))
@@ -227,26 +228,26 @@ class Session:
             except TooLarge:
                 self._refuse(message, TOO_LARGE, verdict(TOO_LARGE, hold=False, rows=bool(message.rows)))
             else:
-                self._flying[mid] = (message, now)
+                self._flying.add(mid, message, now)
                 self._trade.counters.sent_bytes += len(message.payload)
         if not self._flying:
             self._idle.set()
 
     def acknowledged(self, mid: int, code: int) -> None:
         """Settle what a PUBACK accepts; keep, or set aside, what it refuses."""
-        message, sent = self._flying.pop(mid, (None, 0.0))
-        if message is None:
+        found = self._flying.acknowledged(mid, self._trade.clock.monotonic())
+        if found is None:
             return
-        self._last_ack = self._trade.clock.monotonic()
+        message, seconds = found
         if message.lane is Lane.BACKFILL:
-            self._lanes.ramp.acknowledged(self._last_ack - sent, len(message.payload))
+            self._lanes.ramp.acknowledged(seconds, len(message.payload))
         if code == NOBODY and message.rows:
             self._trade.counters.nobody += len(message.rows)
         match verdict(code, hold=self._trade.uplink.nobody == "hold", rows=bool(message.rows)):
             case Verdict.DELIVERED:
                 self._deliver(message)
             case Verdict.RECONNECT:
-                self._count_refusal(message, code)
+                self._trade.counters.refuse(code)
                 raise _cut(self._trade.uplink.name, say("PUBACK 0x{code:02X}: {topic}", code=code, topic=message.topic))
             case refusal:
                 self._refuse(message, code, refusal)
@@ -260,90 +261,45 @@ class Session:
             self._trade.counters.delivered += len(message.rows)
             self._reader.settle(message.rows, self._trade.trusted())
         elif message.topic == self._trade.topics.status:
-            self._listen()
+            self.listening.begin(self._publisher)
         passed_over = self._refused.taken(message)
         if not self._refused:
             self.fault = ""
         if passed_over:
             # Rows of the topic were passed over: they, and what waits with them, are read again from the outbox.
             self._lanes.clear_rows()
-            self._reader.rewind(row for flying, _ in self._flying.values() for row in flying.rows)
+            if self._refused:
+                self._later()  # the probes of other topics waited in the lanes that were cleared
+            self._reader.rewind(row for flying in self._flying for row in flying.rows)
             self._wake.set()
-
-    def _listen(self) -> None:
-        """Listen to our own status once it is retained: a will that comes late must not have the last word."""
-        if self._listens:
-            self._listens, self.unheard = False, True
-            self._publisher.subscribe(self._trade.topics.status, self._heard, self._subscribed)
-
-    def _subscribed(self) -> None:
-        self.unheard = False
-
-    def _heard(self, payload: bytes) -> None:
-        """Publish the status again where it reads offline while we are not: of this connection, or an older one."""
-        with contextlib.suppress(ValueError, AttributeError, TypeError):
-            said = json.loads(payload)
-            ours = said.get("state") == "offline" and said["connection"] <= self._reader.state.connections
-            if ours and self.online and not self._parting:
-                self.say_status("online")
 
     def _refuse(self, message: Message, code: int, refusal: Verdict) -> None:
         """Keep what is refused and pass its topic over but for one try a `PAUSE`; what is never taken is set apart."""
         trade, topic = self._trade, message.topic
-        first = self._count_refusal(message, code)
+        first = trade.counters.refuse(code)
+        self._lanes.done(message)
         if refusal is Verdict.QUARANTINE:
             self._poison.append((message.rows, f"0x{code:02X}"))
             self._wake.set()
             return
         self._refused.add(message)
-        if self._resume is None:
-            self._resume = asyncio.get_running_loop().call_later(PAUSE, self._try_again)
+        self._later()
         self.fault = say("the broker refuses {topic} with 0x{code:02X}; its rows are kept", topic=topic, code=code)
         if first:
             _log.warning("%s", self.fault)
             trade.tell("refused", trade.uplink.name, topic=topic, code=code)
 
-    def _count_refusal(self, message: Message, code: int) -> bool:
-        """Free the place of a refused message, and tell whether its code is the first of its kind."""
-        refused = self._trade.counters.refused
-        refused[code] = refused.get(code, 0) + 1
-        self._lanes.done(message)
-        return refused[code] == 1
+    def _later(self) -> None:
+        """Try refused topics again after a while."""
+        if self._resume is None:
+            self._resume = asyncio.get_running_loop().call_later(PAUSE, self._try_again)
 
     def _try_again(self) -> None:
         """Send the oldest message of every refused topic once more."""
         self._resume = None
-        for probe in self._refused.probes({message.topic for message, _ in self._flying.values()}):
+        for probe in self._refused.probes({message.topic for message in self._flying}):
             self._lanes.first(probe)
         self._wake.set()
-
-    async def _set_apart(self, rows: Sequence[int], reason: str) -> None:
-        """Find what of a refused message this uplink can never have, quarantine it and declare it."""
-        trade, name = self._trade, self._trade.uplink.name
-        found = [record for row in rows for record in await trade.outbox.read(row - 1, row, 1)]
-        if len(rows) > 1 and reason != "damaged":
-            # One of them spoilt the pack: each goes by itself, and only that one is refused again.
-            for record in found:
-                for message in backfill_messages(trade.topics, [record] if isinstance(record, Record) else [], 0):
-                    self._lanes.add(message)
-            return
-        await trade.outbox.ask(lambda database: database.quarantine(name, rows, reason))
-        for record in found:
-            series = record.series
-            about = {"kind": series.kind, "epoch": series.epoch} if series else {}
-            detail = {**about, "from": record.seq, "to": record.seq, "count": 1, "reason": reason, "uplinks": [name]}
-            self._reader.bar(trade.tell("quarantined", series.instrument if series else "", **detail))
-        self._reader.settle(rows, trade.trusted())
-
-    def _check_stuck(self) -> None:
-        oldest = min((sent for _, sent in self._flying.values()), default=None)
-        if oldest is None:
-            return
-        now = self._trade.clock.monotonic()
-        silent, overdue = now - max(oldest, self._last_ack), now - oldest
-        if silent > STUCK or overdue > LONGEST_STUCK:
-            seconds = round(STUCK if silent > STUCK else LONGEST_STUCK)
-            raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=seconds))
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything stored is settled, at most so long, then say goodbye with the status `offline`.

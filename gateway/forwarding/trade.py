@@ -9,6 +9,7 @@ from typing import Protocol
 from parkgate.config.site import Uplink
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.forwarding.publisher import Publisher
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.reader import Reader
@@ -46,6 +47,11 @@ class Counters:
     refused: dict[int, int] = field(default_factory=dict)
     sent_bytes: int = 0
 
+    def refuse(self, code: int) -> bool:
+        """Count a refusal by its reason code; tell whether it is the first of its kind."""
+        self.refused[code] = self.refused.get(code, 0) + 1
+        return self.refused[code] == 1
+
 
 @dataclass(frozen=True, slots=True)
 class Trade:
@@ -61,4 +67,5 @@ class Trade:
     trusted: Callable[[], int]
     """The time (ms UTC) by which it is judged how long an uplink was not reached: no stepped clock decides that."""
     new_publisher: NewPublisher = Publisher
+    heart: Heart = field(default_factory=Heart)
     counters: Counters = field(default_factory=Counters)

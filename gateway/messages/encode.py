@@ -34,8 +34,11 @@ class SnapshotEncoder:
         self._rev = rev
         self._names = tuple(point.name for point in instrument.points)
 
-    def __call__(self, snapshot: Snapshot, seq: int, low: int) -> bytes:
-        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`."""
+    def __call__(self, snapshot: Snapshot, seq: int, low: int, *, unsynced: bool = False) -> bytes:
+        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`.
+
+        `unsynced` if its time was taken from a clock that cannot be believed.
+        """
         names = self._names
         record: dict[str, object] = {
             "source": self._source,
@@ -54,6 +57,8 @@ class SnapshotEncoder:
             record["uncertain"] = [names[index] for index in sorted(snapshot.uncertain)]
         if snapshot.offsets:
             record["offsets"] = {names[index]: offset for index, offset in sorted(snapshot.offsets.items())}
+        if unsynced:
+            record["clock"] = "unsynced"
         return orjson.dumps(record)
 
 

@@ -100,6 +100,7 @@ class Status(Record):
     since: int = Field(description="When this state began: for `online`, when the connection was accepted; ms UTC.")
     version: str
     reason: str | None = None
+    durable: bool = Field(default=True, description="False while no disk takes anything: the outbox is in memory.")
     backlog: Backlog | None = None
     silent: list[str] = Field(default_factory=list, description="Instruments that do not answer.")
 

@@ -10,6 +10,7 @@ from itertools import chain
 
 from parkgate.config.site import Outbox as Limits
 from parkgate.gateway.clock import Clock
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.storing.database import Database, Row
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.reader import LATELY, Reader
@@ -31,6 +32,8 @@ PIECE = 1_000
 """Rows looked at in one go: the loop and the outbox's thread are busy for a few milliseconds."""
 PERIOD = 5.0
 """Seconds between two looks at the budget; while there is more to remove, the next pass follows at once."""
+LONGEST_PASS = 120.0
+"""Seconds that one pass may take on a slow disk."""
 AGEING = 30.0
 """Seconds between two looks at the ages."""
 PAGES = 512
@@ -49,7 +52,7 @@ class Keeper:
 
     def __init__(
         self, outbox: Outbox, limits: Limits, readers: Sequence[Reader], clock: Clock, tell: Tell, *,
-        trusted: Callable[[], int], safety: Collection[str] = (),
+        trusted: Callable[[], int], safety: Collection[str], heart: Heart,
     ) -> None:  # fmt: skip
         self._outbox = outbox
         self._limits = limits
@@ -58,6 +61,7 @@ class Keeper:
         self._tell = tell
         self._trusted = trusted
         self._safety = safety
+        self._heart = heart
         self._old_until = 0
         self._swept = clock.monotonic()
         self._ordinary_from = 0
@@ -67,6 +71,7 @@ class Keeper:
         """Look once a period; for ever."""
         aged = float("-inf")
         while True:
+            self._heart.expect(PERIOD + LONGEST_PASS)
             while await self.make_room():
                 await self._give_back()
             if self._clock.monotonic() - aged >= AGEING:
@@ -76,6 +81,7 @@ class Keeper:
             await self._clock.sleep(PERIOD)
 
     async def _give_back(self) -> None:
+        self._heart.expect(PERIOD + LONGEST_PASS)
         await self._outbox.ask(lambda database: database.give_back(PAGES))
 
     async def remove_old(self) -> bool:
@@ -95,10 +101,11 @@ class Keeper:
 
     async def make_room(self) -> bool:
         """Remove one batch of rows if the file is over its budget; tell whether there may be more."""
+        allowed = await self._outbox.room(self._limits.max_size)
         used = await self._outbox.ask(Database.size)
         newest = self._outbox.newest
         oldest = await self._rows([(1, newest)], 1, None)
-        over = rows_over(used, self._limits.max_size, newest - oldest[0][0] + 1 if oldest else 0)
+        over = rows_over(used, allowed, newest - oldest[0][0] + 1 if oldest else 0)
         if not over:
             return False
         return await self._remove(to_remove(await self._candidates(over), over), "disk-budget")

@@ -11,7 +11,8 @@ from parkgate.config.profile import Point
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
 from parkgate.drivers.snapshot import Snapshot
-from parkgate.gateway.collecting.collector import LONGEST_WAIT, Collector, Station
+from parkgate.gateway.collecting.collector import LONGEST_WAIT, Collector, Given, Station
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.encode import SnapshotEncoder
 from parkgate.gateway.processing.validity import Judge
 
@@ -86,16 +87,12 @@ class Bench:
             )
             for each in map(instrument, names)
         ]
-        self.collector = Collector(
-            LINE,
-            stations,
-            outbox=outbox,
-            clock=self.clock,
-            rng=random.Random(1),
-            open_driver=lambda *_: self.wire,
-            tell=self.tell,
-            changed=self.changed,
+        self.wrong = set()
+        self.heart = Heart(self.clock.monotonic)
+        given = Given(
+            outbox, self.clock, random.Random(1), lambda *_: self.wire, self.tell, self.changed, self.wrong.__contains__
         )
+        self.collector = Collector(LINE, stations, given, self.heart)
 
     def tell(self, name, subject, reason=None):
         self.told.append((name, subject))
@@ -231,7 +228,7 @@ async def test_a_fault_of_ours_after_reading_stores_a_flagged_snapshot(outbox, p
     station = bench.collector.state.stations["a"]
     works = getattr(station, part)
 
-    def breaks(snapshot, *numbers):
+    def breaks(snapshot, *numbers, **about):
         if snapshot.values[0] is not None and snapshot.values[0] > 1.5:
             raise ZeroDivisionError
         return works(snapshot, *numbers)
@@ -301,3 +298,29 @@ async def test_a_stop_in_the_midst_of_a_read_is_no_fault(outbox):
     bench.wire.read = stopped
     assert await bench.run() == []
     assert bench.told == []
+
+
+async def test_what_was_stamped_by_a_clock_that_cannot_be_believed_says_so(outbox):
+    bench = Bench(outbox, 3.5, lambda name, now: 1.0, names=("a",))
+    bench.wrong |= {START + 1000}
+    await bench.run()
+    said = [json.loads(each.body) for each in await outbox.read(0, 99, 99) if each.series.kind == "data"]
+    assert [(each["ts"] - START, each.get("clock")) for each in said] == [
+        (0, None), (1000, "unsynced"), (2000, None), (3000, None),
+    ]  # fmt: skip
+
+
+async def test_a_line_that_waits_for_ever_for_an_answer_is_late_and_one_that_waits_for_its_turn_is_not(outbox):
+    bench = Bench(outbox, 100.0, lambda name, now: 1.0, names=("a",))
+    late = []
+
+    async def watched(seconds):
+        late.append(bench.heart.late)
+        await Jumping.sleep(bench.clock, seconds)
+
+    bench.clock.sleep = watched
+    await bench.run()
+    assert set(late) == {False}
+    bench.heart.expect(60)
+    bench.clock.elapsed += 61
+    assert bench.heart.late

@@ -42,12 +42,6 @@ def test_a_clock_must_be_plausible_and_should_be_synchronised(now, in_step, resu
     assert (finding.advice == "") == (result is Result.OK)
 
 
-@pytest.mark.parametrize(("state", "in_step"), [(0, True), (1, True), (5, False), (-1, None)])
-def test_the_kernel_is_asked_whether_its_clock_is_synchronised(monkeypatch, state, in_step):
-    monkeypatch.setattr(cabinet_checks.ctypes, "CDLL", lambda _: SimpleNamespace(adjtimex=lambda _: state))
-    assert cabinet_checks.synchronised() is in_step
-
-
 def test_a_data_folder_that_can_be_written_is_left_as_it_was(tmp_path):
     assert cabinet_checks.data_folder(tmp_path).result is Result.OK
     absent = cabinet_checks.data_folder(tmp_path / "a" / "b")

@@ -10,7 +10,7 @@ from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
 
 from parkgate.config.site import Uplink
 from parkgate.gateway.clock import SystemClock
-from parkgate.gateway.forwarding import forwarder
+from parkgate.gateway.forwarding import forwarder, window
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.trade import Trade
@@ -252,7 +252,7 @@ async def test_nobody_subscribed_counts_as_delivered_unless_the_site_says_hold(o
 
 
 async def test_a_link_that_gives_no_puback_is_cut_and_the_row_goes_by_the_next(outbox, monkeypatch):
-    monkeypatch.setattr(room, "STUCK", 0.15)
+    monkeypatch.setattr(window, "STUCK", 0.15)
 
     def silent_once(session, publish):
         if not publish.topic.endswith("data/a"):

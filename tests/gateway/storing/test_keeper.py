@@ -10,6 +10,7 @@ import pytest
 
 from parkgate.config.site import Outbox as Limits
 from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.keeper import Keeper
 from parkgate.gateway.storing.reader import Reader
@@ -42,7 +43,7 @@ def keeper_of(outbox, clock, *, safety=(), others=(), **limits):
         told.append((name, subject, detail))
         return outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
 
-    keeper = Keeper(outbox, Limits(**limits), readers, clock, tell, trusted=clock.now, safety=safety)
+    keeper = Keeper(outbox, Limits(**limits), readers, clock, tell, trusted=clock.now, safety=safety, heart=Heart())
     return keeper, reader, told
 
 
