@@ -287,6 +287,8 @@ class Session:
             self._skipped = bool(self._refused)
             self._lanes.clear_rows()
             self._reader.rewind(row for flying, _ in self._flying.values() for row in flying.rows)
+            if self._refused:
+                self._try_later()  # probes of other topics may have waited in the lanes that were cleared
             self._wake.set()
 
     def _refuse(self, message: Message, code: int) -> None:
@@ -303,12 +305,15 @@ class Session:
         self._skipped = self._skipped or (probe is not None and probe is not message)
         if probe is None or message.rows < probe.rows:
             self._refused[topic] = message
-        if self._resume is None:
-            self._resume = asyncio.get_running_loop().call_later(PAUSE, self._try_again)
+        self._try_later()
         self.fault = say("the broker refuses {topic} with 0x{code:02X}; its rows are kept", topic=topic, code=code)
         if first:
             _log.warning("%s", self.fault)
             trade.tell("refused", trade.uplink.name, topic=topic, code=code)
+
+    def _try_later(self) -> None:
+        if self._resume is None:
+            self._resume = asyncio.get_running_loop().call_later(PAUSE, self._try_again)
 
     def _try_again(self) -> None:
         """Send the oldest message of every refused topic once more."""
