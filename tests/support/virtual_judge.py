@@ -58,6 +58,7 @@ class Judge:
             self.last[series], self.rows = record.seq, record.id
             self.committed[series, record.seq] = record.body
             body = json.loads(record.body)
+            assert body.get("event") != "loop-failed", body["detail"]
             self._low(series, body["low"])
             if number := body.get("values", {}).get("n"):
                 assert number not in self.numbers, f"answer {number} is stored twice"
