@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo
 from pydantic_core import PydanticCustomError
 
 from parkgate.config.model import Model
-from parkgate.config.profile import Order, Point, Protocol, State, Whole
+from parkgate.config.profile import Order, Point, Protocol, Real, State, Whole
 from parkgate.config.quantity import duration_ms, size_bytes
 
 Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
@@ -74,6 +74,7 @@ class Uplink(Model):
     prefix: Level = "park"
     nobody: Literal["deliver", "hold"] = "deliver"
     window: Annotated[Whole, Field(ge=1, le=100)] = 10
+    backfill_share: Annotated[Real, Field(ge=0.05, le=1)] = 0.33
 
 
 class Keep(Model):

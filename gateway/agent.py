@@ -20,7 +20,7 @@ from parkgate.gateway.collecting.collector import Collector, Open, Station
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
-from parkgate.gateway.forwarding.session import NewPublisher, Trade
+from parkgate.gateway.forwarding.trade import NewPublisher, Trade
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
@@ -138,7 +138,7 @@ class Agent:
         trade = Trade(
             uplink, Topics.of(uplink.prefix, gateway.site, gateway.id), outbox,
             Reader(outbox, outbox.uplink(uplink.name), readers), self, self._world.clock, self.tell,
-            self._world.new_publisher,
+            self._world.clock.now, self._world.new_publisher,
         )  # fmt: skip
         return Forwarder(trade, f"{gateway.site}-{gateway.id}", self._world.rng)
 

@@ -17,7 +17,7 @@ from parkgate.simulator.ranges import Range, Ranges, below
 
 SERIES = frozenset({"data", "stats", "alarm", "event", "ledger"})
 """The topics that carry numbered records; `backfill` carries those of `data`."""
-DECLARING = frozenset({"expired", "rejected", "quarantined"})
+DECLARING = frozenset({"damaged", "expired", "quarantined", "rejected"})
 """The events that declare a range of a series as never to come."""
 _MOST = 2**53
 _SPACE = " \t\r\n"
@@ -156,8 +156,9 @@ class Books:
         if event.get("event") not in DECLARING or not isinstance(detail, dict) or not isinstance(subject, str):
             return
         first, last, kind = detail.get("from"), detail.get("to"), detail.get("kind", "data")
-        if _is_count(first) and _is_count(last) and first <= last and isinstance(kind, str):
-            self._of(kind, f"{source}/{subject}", epoch).declared.add(first, last)
+        epoch = detail.get("epoch", epoch)  # that of the records, which may be past
+        if _is_count(first) and _is_count(last) and first <= last and isinstance(kind, str) and isinstance(epoch, str):
+            self._of(kind, f"{source}/{subject}" if subject else source, epoch).declared.add(first, last)
 
     def _of(self, kind: str, source: str, epoch: str) -> _Series:
         return self._series.setdefault((kind, source, epoch), _Series())

@@ -11,10 +11,12 @@ _OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),
     (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
     # A radio link that went silent: without these Linux resends for about 15 minutes before it tells (tcp(7)).
-    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10),
-    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5),
+    # Both are needed: keepalive notices nothing while data is unacknowledged, the user timeout nothing while idle.
+    # Together, a probe without an answer ends an idle connection once the user timeout has passed.
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 5),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 3),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 12_000),
 )
 
 

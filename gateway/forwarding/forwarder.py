@@ -5,22 +5,35 @@ It never waits for the collector and the collector never for it: both know only 
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Sequence
 
 from parkgate.config.site import Uplink
 from parkgate.gateway.backoff import next_delay
+from parkgate.gateway.forwarding.credentials import Door
 from parkgate.gateway.forwarding.dialect import NEWEST
 from parkgate.gateway.forwarding.publisher import Will
-from parkgate.gateway.forwarding.refusals import LinkLost, NotReached, UplinkFault, VersionRefused, WillRefused
-from parkgate.gateway.forwarding.session import Counters, Session, Trade
+from parkgate.gateway.forwarding.refusals import (
+    LinkLost,
+    NotReached,
+    NotTrusted,
+    UplinkFault,
+    VersionRefused,
+    WillRefused,
+    flapping,
+)
+from parkgate.gateway.forwarding.session import Session
+from parkgate.gateway.forwarding.trade import Counters, Trade
 from parkgate.gateway.storing.database import Record
 from parkgate.gateway.storing.reader import Reader
 
 QUICK, QUICK_FOR = 1.5, 600.0
 """Seconds: for the first ten minutes a lost link is tried at least so often, to be used soon after its return."""
 _STEADY = 60.0
+BRIEF, BRIEF_MOST = 5.0, 4
+"""Connections accepted and lost within so many seconds, so many in a row, look like a client id used twice."""
 _log = logging.getLogger("parkgate.uplink")
 
 
@@ -35,6 +48,10 @@ class Forwarder:
         self._rng = rng
         self._dialect = NEWEST
         self._unused = False
+        self._door = Door(trade.uplink)
+        self._listens = True
+        self._brief = 0
+        self._hurry = asyncio.Event()
         self._session = Session(trade)
         trade.outbox.followers.append(self._stored)
 
@@ -68,6 +85,10 @@ class Forwarder:
         if self.online:
             self._session.say_status("online")
 
+    def hurry(self) -> None:
+        """Try again now where time may have been what was wrong, instead of after the rest of the wait."""
+        self._hurry.set()
+
     async def drain(self, seconds: float) -> None:
         """Wait until everything stored is settled, at most so long, then say goodbye; nothing while offline."""
         if self.online:
@@ -81,7 +102,8 @@ class Forwarder:
             began = clock.monotonic()
             try:
                 await self._connection()
-            except UplinkFault as fault:
+            except UplinkFault as lost:
+                fault = self._patient(lost)
                 known, self._dialect = self._dialect, self._dialect.after(fault)
                 if isinstance(fault, VersionRefused | WillRefused) and self._dialect != known:
                     continue
@@ -90,7 +112,34 @@ class Forwarder:
                 attempt, steady = (0, now) if now - began > _STEADY else (attempt + 1, steady)
                 quick = isinstance(fault, NotReached | LinkLost) and now - steady < QUICK_FOR
                 cap = QUICK if quick else fault.cap
-                await clock.sleep(next_delay(attempt, self._rng, base=fault.base, cap=cap, floor=fault.floor))
+                await self._wait(next_delay(attempt, self._rng, base=fault.base, cap=cap, floor=fault.floor), fault)
+
+    def _patient(self, fault: UplinkFault) -> UplinkFault:
+        """Give the fault of a connection; another one, with longer waits, where accepted ones end again and again.
+
+        Not every broker says that another client has taken our id over: two gateways of one id would throw each other
+        out for ever.
+        """
+        session, clock = self._session, self._trade.clock
+        self._listens = self._listens and not session.unheard  # some brokers cut whoever asks for what he may not read
+        if not (isinstance(fault, LinkLost) and session.accepted_at is not None):
+            return fault
+        brief = clock.monotonic() - session.accepted_at < BRIEF
+        self._brief = self._brief + 1 if brief else 0
+        return flapping(fault) if self._brief >= BRIEF_MOST else fault
+
+    async def _wait(self, seconds: float, fault: UplinkFault) -> None:
+        """Wait before the next try; a clock that was set ends it, where it may have been the reason."""
+        self._hurry.clear()
+        waits: list[asyncio.Future[object]] = [asyncio.ensure_future(self._trade.clock.sleep(seconds))]
+        if isinstance(fault, NotTrusted | NotReached | LinkLost):
+            waits.append(asyncio.ensure_future(self._hurry.wait()))
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for each in waits:
+                each.cancel()
+            await asyncio.gather(*waits, return_exceptions=True)
 
     async def _connection(self) -> None:
         """Live through one connection, from CONNECT to its loss, which is raised."""
@@ -99,11 +148,11 @@ class Forwarder:
             trade.reader.state.connections += 1
             trade.outbox.note(trade.reader.state)
             await trade.outbox.commit(progress=True)
-        session = Session(trade)
+        session = Session(trade, listen=self._listens)
         lost = trade.greeter.status("offline", trade.reader, since=session.since, reason="lost")
         will = Will(trade.topics.status, lost)
         publisher = trade.new_publisher(
-            trade.uplink, self._client_id, will, on_ack=session.acknowledged, dialect=self._dialect
+            trade.uplink, self._client_id, will, on_ack=session.acknowledged, dialect=self._dialect, door=self._door
         )
         accepted = await publisher.connect()
         self._dialect = self._dialect.after(None)

@@ -1,7 +1,8 @@
-"""Which message goes next, pure: what a connection must begin with, then alarm > live > backfill, over one send window.
+"""Which message goes next, pure: alarms; what a connection must begin with; then live > backfill, over one send window.
 
-Backfill goes beside the live lane: it may use a third of the window, and one place is kept for it while live messages
-wait too, so that neither starves the other.
+An alarm refers to no description, so it passes the greeting too. Backfill goes beside the live lane: it may use its
+share of the window, as far as its ramp allows, and one place is kept for it while live messages wait too, so that
+neither starves the other.
 """
 
 from __future__ import annotations
@@ -11,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 
-from parkgate.gateway.messages.encode import pack
+from parkgate.gateway.forwarding.ramp import Ramp
+from parkgate.gateway.messages.encode import MAX_PAYLOAD, pack
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.database import Record
 
@@ -19,8 +21,8 @@ from parkgate.gateway.storing.database import Record
 class Lane(IntEnum):
     """In the order of sending."""
 
-    GREETING = 0
-    ALARM = 1
+    ALARM = 0
+    GREETING = 1
     LIVE = 2
     BACKFILL = 3
 
@@ -40,9 +42,13 @@ class Message:
 class Lanes:
     """The messages that wait for a place in the send window."""
 
+    share: float = 1 / 3
+    ramp: Ramp = field(default_factory=lambda: Ramp(MAX_PAYLOAD))
     waiting: tuple[deque[Message], ...] = field(default_factory=lambda: tuple(deque() for _ in Lane))
     flying: list[int] = field(default_factory=lambda: [0] * len(Lane))
     live_bytes: int = 0
+    late_bytes: int = 0
+    """Bytes of backfill that wait for their PUBACK."""
 
     def add(self, message: Message) -> None:
         """Put a message at the end of its lane."""
@@ -71,6 +77,8 @@ class Lanes:
     def done(self, message: Message) -> None:
         """Free the place of a message in the window."""
         self.flying[message.lane] -= 1
+        if message.lane is Lane.BACKFILL:
+            self.late_bytes -= len(message.payload)
 
     def next(self, window: int) -> Message | None:
         """Take the message to send now; None while the window is full, or nothing may go."""
@@ -81,6 +89,8 @@ class Lanes:
         self.flying[lane] += 1
         if lane is Lane.LIVE:
             self.live_bytes -= len(message.payload)
+        if lane is Lane.BACKFILL:
+            self.late_bytes += len(message.payload)
         return message
 
     @property
@@ -91,16 +101,23 @@ class Lanes:
     def _lane(self, free: int, window: int) -> Lane | None:
         if free <= 0:
             return None
-        if not self.greeted:
-            # Nothing passes the greeting: a snapshot must not arrive before the meta record it refers to.
-            return Lane.GREETING if self.waiting[Lane.GREETING] else None
         if self.waiting[Lane.ALARM]:
             return Lane.ALARM
-        late = bool(self.waiting[Lane.BACKFILL]) and self.flying[Lane.BACKFILL] < max(1, window // 3)
+        if not self.greeted:
+            # Nothing else passes the greeting: a snapshot must not arrive before the meta record it refers to.
+            return Lane.GREETING if self.waiting[Lane.GREETING] else None
+        late = self._late(window)
         kept = late and not self.flying[Lane.BACKFILL] and window > 1
         if self.waiting[Lane.LIVE] and free > kept:
             return Lane.LIVE
         return Lane.BACKFILL if late else None
+
+    def _late(self, window: int) -> bool:
+        """Tell whether backfill may go now, live messages apart."""
+        waiting = self.waiting[Lane.BACKFILL]
+        if not waiting or self.flying[Lane.BACKFILL] >= max(1, int(window * self.share)):
+            return False
+        return self.ramp.admits(self.late_bytes, len(waiting[0].payload))
 
 
 def live_message(topics: Topics, record: Record) -> Message:
@@ -123,7 +140,8 @@ def backfill_messages(topics: Topics, records: Sequence[Record], limit: int) -> 
         instrument = record.series.instrument
         if record.series.kind != "data":
             topic = topics.live(record.series.kind, instrument)
-            messages.append(Message(Lane.BACKFILL, topic, record.body, (record.id,)))
+            lane = Lane.ALARM if record.series.kind == "alarm" else Lane.BACKFILL
+            messages.append(Message(lane, topic, record.body, (record.id,)))
             continue
         sizes[instrument] = sizes.get(instrument, 0) + len(record.body) + 2
         if sizes[instrument] > limit and instrument in packs:

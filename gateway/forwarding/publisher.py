@@ -14,14 +14,15 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
-from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, error_string
+from paho.mqtt.client import Client, ConnectFlags, DisconnectFlags, MQTTMessage, error_string
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
+from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from parkgate.config.language import say
 from parkgate.config.site import Uplink
-from parkgate.gateway.forwarding.credentials import read_password, tls_context
+from parkgate.gateway.forwarding.credentials import Door, read_password
 from parkgate.gateway.forwarding.dialect import NEWEST, Dialect
 from parkgate.gateway.forwarding.dialing import aside
 from parkgate.gateway.forwarding.refusals import (
@@ -41,6 +42,8 @@ OnAck = Callable[[int, int], None]
 """Called with packet id and reason code of each PUBACK (0 in MQTT 3.1.1): below 0x80 is delivered, no other is."""
 
 _KEEPALIVE_S = 30
+_LARGEST_HEARD = 65_536
+"""Bytes of the largest packet that we take from a broker: all we listen to is our own status."""
 _PUBLISH_OVERHEAD = 10  # fixed header 5 at most, lengths of topic and properties 3, packet id 2
 _UNSPECIFIED = 0x80
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
@@ -104,11 +107,13 @@ class Publisher:
         *,
         on_ack: OnAck,
         dialect: Dialect = NEWEST,
+        door: Door | None = None,
         patience: float = 10.0,
     ) -> None:
         self._uplink = uplink
         self._client_id = client_id
         self._on_ack = on_ack
+        self._door = door or Door(uplink)
         self._version = dialect.version
         self._patience = patience
         url = urlsplit(uplink.url)
@@ -184,8 +189,12 @@ class Publisher:
             password = None if secret is None else read_password(secret, where=self._where)
             self._client.username_pw_set(self._uplink.username, password)
         if self._tls:
-            self._client.tls_set_context(tls_context(self._uplink, where=self._where))
-        options: dict[str, Any] = {"clean_start": True} if self._version == MQTTProtocolVersion.MQTTv5 else {}
+            self._client.tls_set_context(self._door.context(where=self._where))
+        options: dict[str, Any] = {}
+        if self._version == MQTTProtocolVersion.MQTTv5:
+            asked = Properties(PacketTypes.CONNECT)  # type: ignore[no-untyped-call]  # paho's
+            asked.MaximumPacketSize = _LARGEST_HEARD
+            options = {"clean_start": True, "properties": asked}
         self._client.connect(self._host, self._port, _KEEPALIVE_S, **options)
 
     def _listen(self) -> None:
@@ -221,6 +230,16 @@ class Publisher:
         self._in_flight += 1
         return sent.mid
 
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], answered: Callable[[], None]) -> None:
+        """Listen to a topic with QoS 1: `heard` is told each payload, `answered` that the broker has answered."""
+
+        def on_message(_client: Client, _data: object, message: MQTTMessage) -> None:
+            heard(bytes(message.payload))
+
+        self._client.on_message = on_message
+        self._client.on_subscribe = lambda *_: answered()
+        self._client.subscribe(topic, 1)
+
     async def disconnect(self) -> None:
         """Leave cleanly: what was published goes out, then DISCONNECT 0x00, so that the will is not raised.
 
@@ -254,6 +273,7 @@ class Publisher:
         if reason.value != 0:
             self._finish(refused(reason.value, str(reason), where=self._where, client_id=self._client_id))
         elif not self._answer.done():
+            self._door.remember(client.socket())
             self._answer.set_result(
                 Accepted(
                     version=self._version,

@@ -5,6 +5,7 @@ UplinkFault
 |   `-- HungUp      something answered and closed before it accepted: perhaps it does not know this MQTT version
 |-- Busy            the broker asks for patience: back off longer
 |-- LinkLost        an accepted connection is gone: connect again, send again what had no PUBACK
+|-- Flapping        that happened again and again within seconds: wait longer, tell people
 |-- VersionRefused  connect with the other MQTT version
 |-- WillRefused     connect with a will that the broker takes
 |-- NotTrusted      TLS: wait long, tell people
@@ -59,6 +60,14 @@ class Busy(UplinkFault):
 
 class LinkLost(UplinkFault):
     """An accepted connection is gone."""
+
+
+class Flapping(UplinkFault):
+    """Accepted connections are lost again at once, each time: perhaps another client has our id."""
+
+    base = 60.0
+    cap = 120.0
+    floor = 20.0
 
 
 class VersionRefused(UplinkFault):
@@ -247,6 +256,16 @@ def link_lost(cause: object, *, where: str) -> LinkLost:
         say("the connection is lost: {reason}", reason=cause),
         where=where,
         hint=say("It is connected again by itself; if this repeats, check the 5G link."),
+    )
+
+
+def flapping(fault: UplinkFault) -> Flapping:
+    """Say that connections are accepted and lost again at once; `fault` is how the last one ended."""
+    return Flapping(
+        say("the broker accepts the connection and it is lost again within seconds: {what}", what=fault.what),
+        where=fault.where,
+        hint=say("Check whether another gateway has the same site and id; then the 5G link and the broker's log."),
+        code=fault.code,
     )
 
 

@@ -8,108 +8,62 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
 
 from parkgate.config.language import say
-from parkgate.config.site import Uplink
-from parkgate.gateway.clock import Clock
 from parkgate.gateway.forwarding.lanes import Lane, Lanes, Message, backfill_messages, live_message
 from parkgate.gateway.forwarding.publisher import Accepted, Publisher, TooLarge
+from parkgate.gateway.forwarding.ramp import Ramp
 from parkgate.gateway.forwarding.refusals import LinkLost, UplinkFault
+from parkgate.gateway.forwarding.refused import Refused
+from parkgate.gateway.forwarding.trade import Trade
+from parkgate.gateway.forwarding.verdicts import NOBODY, TOO_LARGE, Verdict, verdict
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
-from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.database import Damaged, Record
-from parkgate.gateway.storing.outbox import Outbox
-from parkgate.gateway.storing.reader import Reader
 
 LIVE_BYTES = 4_000_000
 """What the live lane may hold: a link slower than the park sends the rest as backfill, so that live stays fresh."""
-STUCK = 15.0
-"""Seconds: a message that is not acknowledged for so long means a dead link, whatever TCP believes."""
+STUCK, LONGEST_STUCK = 12.0, 60.0
+"""Seconds: no PUBACK at all for so long, while one is due, means a dead link, whatever TCP believes. So does a message
+that has none for the longer time while others have theirs: a slow link is not a dead one."""
+WATCH = 2.0
+"""Seconds between two looks at that."""
+AGAIN = 600.0
+"""Seconds after which status and descriptions are said again to a broker that retains none."""
 PAUSE = 10.0
 """Seconds between two tries while the broker refuses what it is sent."""
 GOODBYE = 1.0
 """Seconds that the last status may take."""
-TOO_LARGE = 0x95
 MOST_PIECES = 2_000
 """Settled ranges that live records may make above a backlog: beyond, the backlog must catch up first."""
-POISON = frozenset({0x90, TOO_LARGE, 0x99})
-"""Topic name invalid, packet too large, payload format invalid: the same bytes will never be taken."""
-NOBODY = 0x10
-"""No matching subscribers: the broker took the message and nobody got it."""
-_REFUSED = 0x80
 _OVERHEAD = 300
 _log = logging.getLogger("parkgate.uplink")
-
-Tell = Callable[..., int]
-"""Store an event: `tell(name, subject, **detail)`; gives the row that it will be."""
-NewPublisher = Callable[..., Publisher]
-"""Make a connection to a broker, not yet open: called as `Publisher` is."""
-
-
-class Greeter(Protocol):
-    """What an uplink is told of the gateway itself."""
-
-    def status(
-        self, state: str, reader: Reader, *, since: int, backlog_since: int | None = None, reason: str | None = None
-    ) -> bytes:
-        """Give the status payload of the uplink that `reader` reads for; `since` is when the state began (ms UTC)."""
-        ...
-
-    async def metas(self, position: int) -> Sequence[tuple[str, str, bytes]]:
-        """Give the descriptions that rows after `position` refer to: (instrument, rev, payload), the newest last."""
-        ...
-
-    async def left(self, uplink: str) -> dict[str, list[str]]:
-        """Give the instruments that left the site, with their revs, that this uplink still holds retained."""
-        ...
-
-
-@dataclass(slots=True)
-class Counters:
-    """What happened on an uplink since the agent started."""
-
-    delivered: int = 0
-    nobody: int = 0
-    refused: dict[int, int] = field(default_factory=dict)
-    sent_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Trade:
-    """What the sessions of one uplink have in common."""
-
-    uplink: Uplink
-    topics: Topics
-    outbox: Outbox
-    reader: Reader
-    greeter: Greeter
-    clock: Clock
-    tell: Tell
-    new_publisher: NewPublisher = Publisher
-    counters: Counters = field(default_factory=Counters)
 
 
 class Session:
     """One connection of an uplink, from its CONNACK to its loss."""
 
-    def __init__(self, trade: Trade) -> None:
+    def __init__(self, trade: Trade, *, listen: bool = True) -> None:
         self.backlog_since: int | None = None
         self.online = False
         self.left_well = True
         self.since = trade.clock.now()
         self.fault = ""
+        self.accepted_at: float | None = None
+        self.unheard = False
+        """Whether the broker has not answered our SUBSCRIBE (yet)."""
+        self._listens = listen
         self._trade = trade
         self._reader = trade.reader
         self._lanes = Lanes()
         self._flying: dict[int, tuple[Message, float]] = {}
         self._window = 0
+        self._last_ack = self._greeted_at = float("-inf")
         self._status: tuple[str, str | None] | None = None
-        self._refused: dict[str, Message] = {}
-        self._skipped = False
+        self._parting = False
+        self._refused = Refused()
         self._poison: list[tuple[Sequence[int], str]] = []
         self._leaving: dict[str, list[str]] | None = None
         self._resume: asyncio.TimerHandle | None = None
@@ -121,6 +75,7 @@ class Session:
     async def live(self, publisher: Publisher, accepted: Accepted) -> None:
         """Greet, then let the lanes flow until the connection is lost, which is raised as an `UplinkFault`."""
         self._publisher, self._accepted = publisher, accepted
+        self.accepted_at = self._trade.clock.monotonic()
         publisher.lost.add_done_callback(self._ended)
         try:
             await self._greet()
@@ -145,13 +100,27 @@ class Session:
         self._reader.rewind()
         self.online = True
         self._window = self._accepted.window
+        share = trade.uplink.backfill_share
+        self._lanes.share, self._lanes.ramp = share, Ramp(int(max(1, self._window * share) * MAX_PAYLOAD))
+        await self._alarms_first()
+        self._describe(metas)
+
+    async def _alarms_first(self) -> None:
+        """Hand out the alarms that were stored while there was no connection, before anything that waits with them."""
+        for record in reversed(await self._reader.alarms()):
+            self._lanes.first(live_message(self._trade.topics, record))
+
+    def _describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
+        """Send the status and the descriptions; what of them is not the newest only under its own `rev`."""
+        topics = self._trade.topics
+        self._greeted_at = self._trade.clock.monotonic()
         self.say_status("online")
         self._send_status()
         newest = {instrument: rev for instrument, rev, _ in metas}
         for instrument, rev, payload in metas:
-            self._lanes.add(Message(Lane.GREETING, trade.topics.meta(instrument, rev), payload, retain=True))
+            self._lanes.add(Message(Lane.GREETING, topics.meta(instrument, rev), payload, retain=True))
             if newest[instrument] == rev:
-                self._lanes.add(Message(Lane.GREETING, trade.topics.meta(instrument), payload, retain=True))
+                self._lanes.add(Message(Lane.GREETING, topics.meta(instrument), payload, retain=True))
 
     def say_status(self, state: str, reason: str | None = None) -> None:
         """Ask for the status to be published, before anything that waits."""
@@ -188,9 +157,11 @@ class Session:
                 await self._refill()
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(STUCK / 3):
+                async with asyncio.timeout(WATCH):
                     await self._wake.wait()
             self._check_stuck()
+            if not self._accepted.retain and self._trade.clock.monotonic() - self._greeted_at > AGAIN:
+                self._describe(await self._trade.greeter.metas(self._reader.state.progress.position))
 
     def _hungry(self) -> bool:
         return (
@@ -222,20 +193,24 @@ class Session:
         rows, gone = await self._reader.backlog()
         if damaged := [row.id for row in rows if isinstance(row, Damaged)]:
             await self._set_apart(damaged, "damaged")
-        if count := self._reader.expire(gone, self._trade.clock.now()):
+        if count := self._reader.expire(gone, self._trade.trusted()):
             name = self._trade.uplink.name
             self._reader.bar(self._trade.tell("not-kept", name, count=count, **{"from": gone[0][0], "to": gone[-1][1]}))
         largest = self._accepted.max_packet
-        limit = min(MAX_PAYLOAD, largest - _OVERHEAD) if largest else MAX_PAYLOAD
+        limit = min(MAX_PAYLOAD, self._lanes.ramp.allowed, largest - _OVERHEAD if largest else MAX_PAYLOAD)
         for message in backfill_messages(self._trade.topics, [row for row in rows if isinstance(row, Record)], limit):
             self._lanes.add(message)
 
     def take(self, records: Sequence[Record]) -> None:
-        """Take what was just committed as live, unless the link cannot keep up: then it is backlog."""
+        """Take what was just committed as live, unless the link cannot keep up: then it is backlog, but for alarms."""
         if self._lanes.live_bytes < LIVE_BYTES and self._reader.state.progress.pieces < MOST_PIECES:
             self._reader.take(records)
+        else:
+            records = [record for record in records if record.series.kind == "alarm"]
             for record in records:
-                self._lanes.add(live_message(self._trade.topics, record))
+                self._reader.take([record])
+        for record in records:
+            self._lanes.add(live_message(self._trade.topics, record))
         self._wake.set()
 
     def _pump(self) -> None:
@@ -244,14 +219,13 @@ class Session:
             return
         now = self._trade.clock.monotonic()
         while message := self._lanes.next(self._window):
-            if self._refused.get(message.topic, message) is not message:
+            if not self._refused.passes(message):
                 self._lanes.done(message)
-                self._skipped = True
                 continue
             try:
                 mid = self._publisher.publish(message.topic, message.payload, retain=message.retain)
             except TooLarge:
-                self._refuse(message, TOO_LARGE)
+                self._refuse(message, TOO_LARGE, verdict(TOO_LARGE, hold=False, rows=bool(message.rows)))
             else:
                 self._flying[mid] = (message, now)
                 self._trade.counters.sent_bytes += len(message.payload)
@@ -260,16 +234,22 @@ class Session:
 
     def acknowledged(self, mid: int, code: int) -> None:
         """Settle what a PUBACK accepts; keep, or set aside, what it refuses."""
-        message, _ = self._flying.pop(mid, (None, 0.0))
+        message, sent = self._flying.pop(mid, (None, 0.0))
         if message is None:
             return
-        nobody = code == NOBODY and bool(message.rows)
-        if nobody:
+        self._last_ack = self._trade.clock.monotonic()
+        if message.lane is Lane.BACKFILL:
+            self._lanes.ramp.acknowledged(self._last_ack - sent, len(message.payload))
+        if code == NOBODY and message.rows:
             self._trade.counters.nobody += len(message.rows)
-        if code >= _REFUSED or (nobody and self._trade.uplink.nobody == "hold"):
-            self._refuse(message, code)
-        else:
-            self._deliver(message)
+        match verdict(code, hold=self._trade.uplink.nobody == "hold", rows=bool(message.rows)):
+            case Verdict.DELIVERED:
+                self._deliver(message)
+            case Verdict.RECONNECT:
+                self._count_refusal(message, code)
+                raise _cut(self._trade.uplink.name, say("PUBACK 0x{code:02X}: {topic}", code=code, topic=message.topic))
+            case refusal:
+                self._refuse(message, code, refusal)
         self._pump()
         if self._status or self._leaving != {} or self._hungry():
             self._wake.set()
@@ -278,31 +258,44 @@ class Session:
         self._lanes.done(message)
         if message.rows:
             self._trade.counters.delivered += len(message.rows)
-            self._reader.settle(message.rows, self._trade.clock.now())
-        released = self._refused.pop(message.topic, None)
+            self._reader.settle(message.rows, self._trade.trusted())
+        elif message.topic == self._trade.topics.status:
+            self._listen()
+        passed_over = self._refused.taken(message)
         if not self._refused:
             self.fault = ""
-        if released and (self._skipped or released is not message):
+        if passed_over:
             # Rows of the topic were passed over: they, and what waits with them, are read again from the outbox.
-            self._skipped = bool(self._refused)
             self._lanes.clear_rows()
             self._reader.rewind(row for flying, _ in self._flying.values() for row in flying.rows)
             self._wake.set()
 
-    def _refuse(self, message: Message, code: int) -> None:
-        """Keep what is refused and pass its topic over but for one try a `PAUSE`; poison is set apart."""
+    def _listen(self) -> None:
+        """Listen to our own status once it is retained: a will that comes late must not have the last word."""
+        if self._listens:
+            self._listens, self.unheard = False, True
+            self._publisher.subscribe(self._trade.topics.status, self._heard, self._subscribed)
+
+    def _subscribed(self) -> None:
+        self.unheard = False
+
+    def _heard(self, payload: bytes) -> None:
+        """Publish the status again where it reads offline while we are not: of this connection, or an older one."""
+        with contextlib.suppress(ValueError, AttributeError, TypeError):
+            said = json.loads(payload)
+            ours = said.get("state") == "offline" and said["connection"] <= self._reader.state.connections
+            if ours and self.online and not self._parting:
+                self.say_status("online")
+
+    def _refuse(self, message: Message, code: int, refusal: Verdict) -> None:
+        """Keep what is refused and pass its topic over but for one try a `PAUSE`; what is never taken is set apart."""
         trade, topic = self._trade, message.topic
-        first = code not in trade.counters.refused
-        trade.counters.refused[code] = trade.counters.refused.get(code, 0) + 1
-        self._lanes.done(message)
-        if code in POISON and message.rows:
+        first = self._count_refusal(message, code)
+        if refusal is Verdict.QUARANTINE:
             self._poison.append((message.rows, f"0x{code:02X}"))
             self._wake.set()
             return
-        probe = self._refused.get(topic)
-        self._skipped = self._skipped or (probe is not None and probe is not message)
-        if probe is None or message.rows < probe.rows:
-            self._refused[topic] = message
+        self._refused.add(message)
         if self._resume is None:
             self._resume = asyncio.get_running_loop().call_later(PAUSE, self._try_again)
         self.fault = say("the broker refuses {topic} with 0x{code:02X}; its rows are kept", topic=topic, code=code)
@@ -310,13 +303,18 @@ class Session:
             _log.warning("%s", self.fault)
             trade.tell("refused", trade.uplink.name, topic=topic, code=code)
 
+    def _count_refusal(self, message: Message, code: int) -> bool:
+        """Free the place of a refused message, and tell whether its code is the first of its kind."""
+        refused = self._trade.counters.refused
+        refused[code] = refused.get(code, 0) + 1
+        self._lanes.done(message)
+        return refused[code] == 1
+
     def _try_again(self) -> None:
         """Send the oldest message of every refused topic once more."""
         self._resume = None
-        flying = {message.topic for message, _ in self._flying.values()}
-        for topic, probe in self._refused.items():
-            if topic not in flying:
-                self._lanes.first(probe)
+        for probe in self._refused.probes({message.topic for message, _ in self._flying.values()}):
+            self._lanes.first(probe)
         self._wake.set()
 
     async def _set_apart(self, rows: Sequence[int], reason: str) -> None:
@@ -335,12 +333,17 @@ class Session:
             about = {"kind": series.kind, "epoch": series.epoch} if series else {}
             detail = {**about, "from": record.seq, "to": record.seq, "count": 1, "reason": reason, "uplinks": [name]}
             self._reader.bar(trade.tell("quarantined", series.instrument if series else "", **detail))
-        self._reader.settle(rows, trade.clock.now())
+        self._reader.settle(rows, trade.trusted())
 
     def _check_stuck(self) -> None:
         oldest = min((sent for _, sent in self._flying.values()), default=None)
-        if oldest is not None and self._trade.clock.monotonic() - oldest > STUCK:
-            raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=round(STUCK)))
+        if oldest is None:
+            return
+        now = self._trade.clock.monotonic()
+        silent, overdue = now - max(oldest, self._last_ack), now - oldest
+        if silent > STUCK or overdue > LONGEST_STUCK:
+            seconds = round(STUCK if silent > STUCK else LONGEST_STUCK)
+            raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=seconds))
 
     async def drain(self, seconds: float) -> None:
         """Wait until everything stored is settled, at most so long, then say goodbye with the status `offline`.
@@ -348,6 +351,7 @@ class Session:
         `left_well` tells whether the broker took that; if not, the will must speak.
         """
         self.left_well = False
+        self._parting = True
         if not await self._quiet(seconds, lambda: not (self._reader.waiting or self._flying)):
             _log.warning(say("{count} records wait for the next start", count=self._reader.waiting))
         self._lanes.clear()

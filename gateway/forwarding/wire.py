@@ -16,7 +16,7 @@ from typing import Any, Protocol
 
 from parkgate.gateway.forwarding.dialing import tune
 
-GOODBYE_S = 2.0
+GOODBYE_S = 1.0
 """How long leaving waits for the broker: once for the DISCONNECT to go out, once for the broker's FIN."""
 _TURN_S = 1.0  # how often the client looks at its keepalive
 

@@ -8,42 +8,51 @@ from __future__ import annotations
 
 import json
 import sqlite3
-import struct
 import zlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from parkgate.config.language import say
 from parkgate.drivers.faults import Unusable
 from parkgate.gateway.storing.descriptions import Descriptions
-from parkgate.gateway.storing.migrations import VERSION, create, migrate
+from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
+from parkgate.gateway.storing.seal import checksum, sealed, unpacked
+from parkgate.gateway.storing.standing import Standing, whole_rows
 from parkgate.gateway.storing.transaction import Transaction
+from parkgate.gateway.storing.wal import PAGE
 
 Row = tuple[int, int, int, int]
 """A stored row's id, series, seq and ts."""
 SeriesRow = tuple[int, str, str, str, int, int]
+PackedRow = tuple[int, int, int, int, int, bytes]
+"""A stored row's id, series, seq, ts, CRC and packed payload."""
 UplinkRow = tuple[str, int, int, str, int, int, int]
 Connect = Callable[[Path], sqlite3.Connection]
 """Opens the file: tests hand in a connection over a file system that records, or fails."""
 
 _KEEP_SERIES = """
-    INSERT INTO series VALUES (?, ?, ?, ?, ?, ?)
-    ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, low = excluded.low
+    INSERT INTO series VALUES (?, ?, ?, ?, ?, ?, ?)
+    ON CONFLICT (id) DO UPDATE SET seq = excluded.seq, low = excluded.low, crc = excluded.crc
 """
 _KEEP_UPLINK = """
-    INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?)
+    INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT (name) DO UPDATE SET position = excluded.position, ahead = excluded.ahead,
-        connections = excluded.connections, reached = excluded.reached, expired = excluded.expired
+        connections = excluded.connections, reached = excluded.reached, expired = excluded.expired,
+        crc = excluded.crc
 """
-_HEAD = struct.Struct(">qqqq")
+_ROWS = "SELECT id, series, seq, ts, crc, body FROM record"
 LEVEL = 1
 """zlib level: 4.6 times less flash wear than the plain payload; higher levels cost more and gain little."""
 
 
 class OutboxFault(Unusable):
     """The outbox file cannot be used as it is."""
+
+
+class Broken(Exception):  # it names what is
+    """A table, or the whole file, does not say what was stored."""
 
 
 def connect(path: Path) -> sqlite3.Connection:
@@ -111,54 +120,11 @@ class Database:
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
         self.descriptions = Descriptions(connection)
-
-    @classmethod
-    def open(cls, path: Path, connect: Connect = connect) -> Database:
-        """Open an outbox file, made if absent, migrated if older.
-
-        Raises:
-            OutboxFault: the file cannot be opened, is damaged, newer than this program, or in use by another agent.
-
-        """
-        try:
-            return cls._open(path, connect)
-        except sqlite3.Error as error:
-            raise unusable(path, error) from error
-
-    @classmethod
-    def _open(cls, path: Path, connect: Connect) -> Database:
-        connection = connect(path)
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_schema").fetchone()
-        if version > VERSION or (tables and not version):
-            connection.close()
-            raise _foreign(path, version)
-        # Order matters: auto_vacuum is ignored once WAL is on or a table exists.
-        connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-        # One agent a file: the lock is taken at the first write and kept until the process ends, however it ends.
-        connection.execute("PRAGMA locking_mode = EXCLUSIVE")
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        if version < VERSION:
-            migrate(connection) if version else create(connection)
-        connection.execute("BEGIN IMMEDIATE")
-        connection.execute("COMMIT")
-        return cls(connection)
+        self.standing = Standing(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
         self._connection.close()
-
-    def identity(self) -> tuple[str, str] | None:
-        """Give the file's epoch and machine; None for a new file."""
-        row = self._connection.execute("SELECT epoch, machine FROM identity").fetchone()
-        return (row[0], row[1]) if row else None
-
-    def begin_epoch(self, epoch: str, machine: str) -> None:
-        """Note the epoch that begins: series number from 1 again under it."""
-        with Transaction(self._connection):
-            self._connection.execute("DELETE FROM identity")
-            self._connection.execute("INSERT INTO identity VALUES (?, ?)", (epoch, machine))
 
     def last_id(self) -> int:
         """Give the id of the newest row ever stored, 0 for none."""
@@ -168,33 +134,38 @@ class Database:
 
     def series(self) -> list[Series]:
         """Give all series of the file, those of past epochs too."""
-        return [
-            Series(*row) for row in self._connection.execute("SELECT id, epoch, kind, instrument, seq, low FROM series")
-        ]
+        return [Series(*row) for row in whole_rows(self._connection, "series", "id, epoch, kind, instrument, seq, low")]
 
     def uplinks(self) -> list[UplinkState]:
         """Give what every uplink that was ever configured has had."""
-        rows = self._connection.execute("SELECT name, born, position, ahead, connections, reached, expired FROM uplink")
+        rows = whole_rows(self._connection, "uplink", "name, born, position, ahead, connections, reached, expired")
         return [UplinkState(row[0], row[1], Progress.parse(row[2], row[3]), *row[4:]) for row in rows]
 
     def commit(
         self,
         records: Sequence[Record],
-        series: Sequence[SeriesRow],
         uplinks: Sequence[UplinkRow],
         removed: Sequence[int] = (),
     ) -> None:
-        """Store records, their series' counters and what the uplinks have had, remove rows: one transaction."""
+        """Store records, their series' counters and what the uplinks have had, remove rows: one transaction.
+
+        Rows leave first, so that in a full file others find room.
+        """
         rows = [_packed(each) for each in records]
+        counters = {each.series.id: replace(each.series, seq=each.seq) for each in records}
+        alarms = [(each.id,) for each in records if each.series.kind == "alarm"]
         with Transaction(self._connection):
-            self._connection.executemany(_KEEP_SERIES, series)
-            self._connection.executemany("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
-            self._connection.executemany(_KEEP_UPLINK, uplinks)
-            self._connection.executemany("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
+            many = self._connection.executemany
+            many("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
+            many("DELETE FROM urgent WHERE id = ?", [(row,) for row in removed])
+            many(_KEEP_SERIES, [sealed("series", *each.row()) for each in counters.values()])
+            many("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
+            many("INSERT INTO urgent VALUES (?)", alarms)
+            many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
 
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""
-        query = "SELECT id, series, seq, ts, crc, body FROM record WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
+        query = f"{_ROWS} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
         try:
             rows = self._connection.execute(query, (after, last, limit)).fetchall()
         except sqlite3.DatabaseError:
@@ -205,9 +176,8 @@ class Database:
         """Give what can be read of rows on pages that are damaged."""
         found: list[Record | Damaged] = []
         for number in rows:
-            query = "SELECT id, series, seq, ts, crc, body FROM record WHERE id = ?"
             try:
-                found += [_checked(row, series) for row in self._connection.execute(query, (number,))]
+                found += [_checked(row, series) for row in self._connection.execute(f"{_ROWS} WHERE id = ?", (number,))]
             except sqlite3.DatabaseError:
                 found.append(Damaged(number, None, 0))
         return found
@@ -223,6 +193,11 @@ class Database:
                 break
             found += self._connection.execute(query, (*span, *listed, limit - len(found))).fetchall()
         return found
+
+    def urgent(self, after: int, limit: int) -> list[int]:
+        """Give up to `limit` rows of alarms after row `after`, oldest first."""
+        query = "SELECT id FROM urgent WHERE id > ? ORDER BY id LIMIT ?"
+        return [row for (row,) in self._connection.execute(query, (after, limit))]
 
     def give_back(self, pages: int) -> None:
         """Give up to so many free pages back to the file system."""
@@ -253,18 +228,32 @@ class Database:
 
     def size(self) -> int:
         """Give the bytes of the file that are in use, without its WAL and its free pages."""
-        ask = self._connection.execute
-        (pages,), (free,) = ask("PRAGMA page_count").fetchone(), ask("PRAGMA freelist_count").fetchone()
-        (page,) = ask("PRAGMA page_size").fetchone()
-        return int((pages - free) * page)
+        (free,) = self._connection.execute("PRAGMA freelist_count").fetchone()
+        return self.allocated() - int(free) * PAGE
+
+    def allocated(self) -> int:
+        """Give the bytes of the file without its WAL."""
+        (pages,) = self._connection.execute("PRAGMA page_count").fetchone()
+        return int(pages) * PAGE
+
+    def limit(self, most: int, log: int) -> None:
+        """Let the file grow to so many bytes and no further: rows can still leave then. Its WAL is held to `log`."""
+        self._connection.execute(f"PRAGMA max_page_count = {max(most // PAGE, 1)}")
+        self._connection.execute(f"PRAGMA wal_autocheckpoint = {max(log // PAGE, 1)}")
+        self._connection.execute(f"PRAGMA journal_size_limit = {log}")
+
+
+def running(path: Path) -> OutboxFault:
+    """Give the fault of an outbox that another agent has open."""
+    what = say("an agent of this site is already running on this outbox")
+    return OutboxFault(what, where=str(path), hint=say("Look at it with parkgate status, or stop it first."))
 
 
 def unusable(path: Path, error: Exception) -> OutboxFault:
     """Give the fault of a file that SQLite, or we, cannot read or write, and what to do about just that."""
     name = getattr(error, "sqlite_errorname", "")
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
-        what = say("an agent of this site is already running on this outbox")
-        return OutboxFault(what, where=str(path), hint=say("Look at it with parkgate status, or stop it first."))
+        return running(path)
     if name.startswith(("SQLITE_CANTOPEN", "SQLITE_PERM", "SQLITE_READONLY", "SQLITE_FULL", "SQLITE_IOERR")):
         hint = say("Check that this user may write to the folder and that the disk is not full or read-only.")
     else:
@@ -272,7 +261,7 @@ def unusable(path: Path, error: Exception) -> OutboxFault:
     return OutboxFault(say("the outbox cannot be used: {error}", error=error), where=str(path), hint=hint)
 
 
-def _foreign(path: Path, version: int) -> OutboxFault:
+def foreign(path: Path, version: int) -> OutboxFault:
     """Give the fault of a file that is not ours to touch."""
     if version:
         what = say("the outbox was written by a newer version ({found}; known {known})", found=version, known=VERSION)
@@ -283,23 +272,14 @@ def _foreign(path: Path, version: int) -> OutboxFault:
     return OutboxFault(what, where=str(path), hint=hint)
 
 
-def _checksum(row: int, series: int, seq: int, ts: int, body: bytes) -> int:
-    """Give the CRC-32 of everything a row says."""
-    return zlib.crc32(body, zlib.crc32(_HEAD.pack(row, series, seq, ts)))
-
-
-def _packed(record: Record) -> tuple[int, int, int, int, int, bytes]:
+def _packed(record: Record) -> PackedRow:
     head = (record.id, record.series.id, record.seq, record.ts)
-    return *head, _checksum(*head, record.body), zlib.compress(record.body, LEVEL)
+    return *head, checksum(*head, record.body), zlib.compress(record.body, LEVEL)
 
 
-def _checked(row: tuple[int, int, int, int, int, bytes], series: Mapping[int, Series]) -> Record | Damaged:
-    number, kind, seq, ts, crc, packed = row
-    try:
-        body = zlib.decompress(packed)
-        whole = _checksum(number, kind, seq, ts, body) == crc
-    except (zlib.error, struct.error, TypeError):
-        whole = False
-    if whole and kind in series:
+def _checked(row: PackedRow, series: Mapping[int, Series]) -> Record | Damaged:
+    number, kind, seq, ts, *_ = row
+    body = unpacked(*row)
+    if body is not None and kind in series:
         return Record(number, series[kind], seq, ts, body)
     return Damaged(number, series.get(kind), seq)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
+from parkgate.gateway.storing.seal import sealed, whole
 from parkgate.gateway.storing.transaction import Transaction
 
 
@@ -16,13 +17,27 @@ class Descriptions:
 
     def keep(self, metas: Sequence[tuple[str, str, bytes]], since: int) -> None:
         """Keep the (instrument, rev, payload) of every instrument of the site, in use behind the row `since`."""
+        kept = {row[:2]: row for row in self._connection.execute("SELECT instrument, rev, body, until FROM meta")}
+        # What is in use no more was in use until now; what comes back is in use again.
+        now = {key: (*row[:3], since if row[3] is None else row[3]) for key, row in kept.items()}
+        for instrument, rev, body in metas:
+            now[instrument, rev] = (*kept.get((instrument, rev), (instrument, rev, body))[:3], None)
+        changed = [sealed("meta", *row) for key, row in now.items() if kept.get(key) != row]
         with Transaction(self._connection):
             execute = self._connection.executemany
-            execute("INSERT OR IGNORE INTO meta (instrument, rev, body, until) VALUES (?, ?, ?, NULL)", metas)
-            # What is in use no more was in use until now; what comes back is in use again.
-            self._connection.execute("UPDATE meta SET until = ? WHERE until IS NULL", (since,))
-            execute("UPDATE meta SET until = NULL WHERE instrument = ? AND rev = ?", [each[:2] for each in metas])
+            execute("INSERT OR REPLACE INTO meta VALUES (?, ?, ?, ?, ?)", changed)
             execute("DELETE FROM cleared WHERE instrument = ?", [each[:1] for each in metas])
+
+    def add(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
+        """Add descriptions that rows put in from elsewhere refer to: in use until the next start says otherwise."""
+        rows = [sealed("meta", *each, None) for each in metas]
+        with Transaction(self._connection):
+            self._connection.executemany("INSERT OR IGNORE INTO meta VALUES (?, ?, ?, ?, ?)", rows)
+
+    def whole(self) -> bool:
+        """Tell whether every description is what was stored."""
+        rows = self._connection.execute("SELECT instrument, rev, body, until, crc FROM meta")
+        return all(whole("meta", *row) for row in rows)
 
     def all(self) -> list[tuple[str, str]]:
         """Give every (instrument, rev) that was ever in use."""

@@ -1,7 +1,8 @@
 """One life of the outbox: its name, and when a new one begins.
 
 An epoch is a counter and a random part (`0007-k3f9a1`), so that epochs sort and two never share a name. The counter
-stands in a file beside the outbox, so that it goes on when the outbox file is set aside or lost.
+stands in a file beside the outbox, so that it goes on when the outbox file is set aside or lost. Behind it stands the
+inode of the outbox file: a copy that is put back has another, even where both files are put back together.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Iterable
 from pathlib import Path
 
 _LETTERS = "0123456789abcdefghijklmnopqrstuvwxyz"
@@ -26,26 +28,36 @@ def machine() -> str:
 
 def read_epoch(counter: Path) -> str:
     """Give the epoch that the file `counter` names; nothing if there is none."""
-    try:
-        return counter.read_text(encoding="ascii").strip()
-    except (OSError, ValueError):
-        return ""
+    return _words(counter)[0]
 
 
-def next_epoch(counter: Path, known: str, rng: random.Random) -> str:
-    """Count a new epoch, behind that of the file `counter` and the one `known`, and give its name.
+def same_file(counter: Path, outbox: Path) -> bool | None:
+    """Tell whether the file `counter` was written beside this very outbox file; None where it does not say."""
+    inode = _words(counter)[1]
+    return inode == str(outbox.stat().st_ino) if inode else None
 
-    The file is replaced whole and synced.
-    """
-    past = max(_count(read_epoch(counter)), _count(known))
-    epoch = f"{past + 1:04d}-" + "".join(rng.choices(_LETTERS, k=6))
+
+def next_epoch(known: Iterable[str], rng: random.Random) -> str:
+    """Give the name of a new epoch, behind all that are known."""
+    return f"{max(map(_count, known), default=0) + 1:04d}-" + "".join(rng.choices(_LETTERS, k=6))
+
+
+def note_epoch(counter: Path, epoch: str, outbox: Path) -> None:
+    """Write an epoch and the inode of its outbox to the file `counter`, which is replaced whole and synced."""
     new = counter.with_suffix(".new")
     with new.open("w", encoding="ascii") as file:
-        file.write(epoch + "\n")
+        file.write(f"{epoch} {outbox.stat().st_ino}\n")
         file.flush()
         os.fsync(file.fileno())
     new.replace(counter)
-    return epoch
+
+
+def _words(counter: Path) -> tuple[str, str]:
+    try:
+        epoch, _, inode = counter.read_text(encoding="ascii").strip().partition(" ")
+    except (OSError, ValueError):
+        return "", ""
+    return epoch, inode
 
 
 def _count(epoch: str) -> int:

@@ -1,14 +1,17 @@
 """The shape of the outbox file, and how an older file becomes the newest.
 
-A new file is made by the plain SQL below, so that the running agent never loads sqlite-utils. Opening an older file
-loads it once, to migrate. A newer file than this program knows is refused, untouched.
+A newer file than this program knows is refused, untouched.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Iterator
 
-VERSION = 1
+from parkgate.gateway.storing.seal import sealed
+from parkgate.gateway.storing.transaction import Transaction
+
+VERSION = 2
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.
@@ -16,7 +19,9 @@ VERSION = 1
 SCHEMA = """
 CREATE TABLE identity (
     epoch TEXT NOT NULL,             -- one life of this file on this machine: counter and random part
-    machine TEXT NOT NULL            -- digest of the machine's id; another machine begins another epoch
+    machine TEXT NOT NULL,           -- digest of the machine's id; another machine begins another epoch
+    since INTEGER,                   -- a new uplink begins behind this row; null: behind the newest
+    crc INTEGER NOT NULL             -- the seal of the row, here and below: a flipped bit would use numbers again
 );
 CREATE TABLE series (
     id INTEGER PRIMARY KEY,
@@ -25,6 +30,7 @@ CREATE TABLE series (
     instrument TEXT NOT NULL,        -- empty for the gateway's own series
     seq INTEGER NOT NULL,            -- the last number given
     low INTEGER NOT NULL,            -- everything below it was settled on every uplink
+    crc INTEGER NOT NULL,
     UNIQUE (epoch, kind, instrument)
 );
 CREATE TABLE record (
@@ -35,6 +41,9 @@ CREATE TABLE record (
     crc INTEGER NOT NULL,            -- CRC-32 of the row and its payload: SQLite does not notice most flipped bits
     body BLOB NOT NULL               -- the payload, zlib
 );
+CREATE TABLE urgent (
+    id INTEGER PRIMARY KEY           -- the rows of alarms: they are sent first
+);
 CREATE TABLE uplink (
     name TEXT PRIMARY KEY,
     born INTEGER NOT NULL,           -- rows up to here were stored before this uplink was configured
@@ -42,7 +51,8 @@ CREATE TABLE uplink (
     ahead TEXT NOT NULL,             -- settled ranges above, JSON
     connections INTEGER NOT NULL,
     reached INTEGER NOT NULL,        -- when it last took something, milliseconds UTC; 0 never
-    expired INTEGER NOT NULL         -- rows that left before they were delivered, each declared
+    expired INTEGER NOT NULL,        -- rows that left before they were delivered, each declared
+    crc INTEGER NOT NULL
 ) WITHOUT ROWID;
 CREATE TABLE quarantine (
     uplink TEXT NOT NULL,
@@ -55,8 +65,12 @@ CREATE TABLE meta (
     rev TEXT NOT NULL,
     body BLOB NOT NULL,
     until INTEGER,                   -- the last row that may refer to it; null while it is in use
+    crc INTEGER NOT NULL,
     PRIMARY KEY (instrument, rev)
 ) WITHOUT ROWID;
+CREATE TABLE news (
+    event TEXT NOT NULL              -- what opening the file found out and nobody was told yet, JSON
+);
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget
     uplink TEXT NOT NULL,
     instrument TEXT NOT NULL,
@@ -65,22 +79,45 @@ CREATE TABLE cleared (               -- whose retained topics an uplink was told
 """
 
 
+_RESHAPED = {
+    "identity": "SELECT epoch, machine, NULL FROM identity",
+    "series": "SELECT id, epoch, kind, instrument, seq, low FROM series",
+    "uplink": "SELECT name, born, position, ahead, connections, reached, expired FROM uplink",
+    "meta": "SELECT instrument, rev, body, until FROM meta",
+}
+"""What version 1 says in the tables that version 2 seals: a few rows each."""
+
+
+def statements() -> Iterator[str]:
+    """Give the statements that make the newest shape, one by one."""
+    return (statement.strip() for statement in SCHEMA.split(";\n") if statement.strip())
+
+
 def create(connection: sqlite3.Connection) -> None:
     """Make the newest shape in an empty file."""
-    connection.executescript(f"BEGIN; {SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
+    with Transaction(connection):
+        for statement in statements():
+            connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring an older file to the newest shape; all or nothing."""
-    from sqlite_utils import Database, Migrations  # noqa: PLC0415  # 20 MB that only an upgrade needs
+    """Bring a file of version 1 to the newest shape; all or nothing."""
+    with Transaction(connection):
+        kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
+        for table in kept:
+            connection.execute(f"DROP TABLE {table}")
+        for statement in statements():
+            if statement.split()[2] not in {"record", "quarantine", "cleared"}:
+                connection.execute(statement)
+        for table, rows in kept.items():
+            if rows:
+                places = ", ".join("?" * (len(rows[0]) + 1))
+                query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
+                connection.executemany(query, [sealed(table, *row) for row in rows])
+        connection.execute(f"PRAGMA user_version = {VERSION}")
 
-    steps = Migrations("parkgate")
 
-    @steps()
-    def m001_first_shape(database: Database) -> None:
-        for statement in filter(str.strip, SCHEMA.split(";\n")):
-            database.execute(statement)
-
-    steps.apply(Database(connection))
-    connection.execute(f"PRAGMA user_version = {VERSION}")
-    connection.commit()
+def shape(connection: sqlite3.Connection) -> set[str]:
+    """Give the tables of a file as they were made."""
+    return {sql for (sql,) in connection.execute("SELECT sql FROM sqlite_schema WHERE type = 'table'")}

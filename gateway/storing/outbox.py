@@ -6,6 +6,7 @@ What holds here:
 - nothing is handed on before its commit; one transaction and one sync a window, at once when urgent;
 - a record that could not be committed stays queued and is tried again; past `MAX_QUEUED` it is rejected and counted
   before it is numbered: collected = stored + rejected + queued;
+- what does not fit is stored in part, as far as it fits, after what has to leave has left;
 - what an uplink has had is recorded in a later commit than its PUBACK: a power cut repeats, it never loses;
 - an I/O error of the disk ends the process: after a failed fsync the kernel has forgotten the pages.
 """
@@ -26,6 +27,7 @@ from typing import TypeVar
 from parkgate.config.language import say
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.messages.encode import Encode
+from parkgate.gateway.storing import space
 from parkgate.gateway.storing.database import (
     Connect,
     Damaged,
@@ -35,10 +37,11 @@ from parkgate.gateway.storing.database import (
     Series,
     UplinkState,
     connect,
-    unusable,
 )
-from parkgate.gateway.storing.epoch import machine, next_epoch, read_epoch
+from parkgate.gateway.storing.folder import Folder
+from parkgate.gateway.storing.opening import IN_MEMORY, Opened, Opener
 from parkgate.gateway.storing.progress import Progress
+from parkgate.gateway.storing.refusals import Refusals, Tell
 
 MAX_QUEUED = 32_000_000
 """Bytes of encoded records that wait in memory while the disk takes none."""
@@ -49,6 +52,7 @@ LAG = 0.4
 _QUIET = 0.1
 _log = logging.getLogger("parkgate.outbox")
 _T = TypeVar("_T")
+_ENDING = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_READONLY")
 Follower = Callable[[Sequence[Record]], None]
 
 
@@ -71,8 +75,13 @@ REAL = Footing()
 class Outbox:
     """An open outbox. `store` is for the collectors; readers (one an uplink) follow what was committed."""
 
-    def __init__(self, database: Database, epoch: str, clock: Clock, window: float, thread: Executor) -> None:
-        self.epoch = epoch
+    def __init__(self, opened: Opened, opener: Opener, clock: Clock, window: float, thread: Executor) -> None:
+        database = opened.database
+        self.epoch = opened.epoch
+        self.durable = opened.durable
+        self.budget = None if opened.durable else space.below(IN_MEMORY)
+        self.news = opened.news
+        self.tell: Tell | None = None
         self.window = window
         self.newest = database.last_id()
         self.collected = 0
@@ -80,14 +89,17 @@ class Outbox:
         self.fault = ""
         self.followers: list[Follower] = []
         self.by_id = {each.id: each for each in database.series()}
-        self._series = {(each.kind, each.instrument): each for each in self.by_id.values() if each.epoch == epoch}
+        self._series = {(each.kind, each.instrument): each for each in self.by_id.values() if each.epoch == self.epoch}
+        self._opened = opened
+        self._opener = opener
         self._database = database
         self._clock = clock
         self._thread = thread
         self._queue: list[Record] = []
         self._queued_bytes = 0
         self._removed: list[int] = []
-        self._changed: dict[int, Series] = {}
+        self._refusals = Refusals()
+        self._told = not opened.news
         self._uplinks: dict[str, UplinkState] = {each.name: each for each in database.uplinks()}
         self._dirty: set[str] = set()
         self._next_id = self.newest + 1
@@ -98,30 +110,14 @@ class Outbox:
 
     @classmethod
     def open(cls, data: Path, clock: Clock, window: float, rng: random.Random, footing: Footing = REAL) -> Outbox:
-        """Open the outbox in a data folder, both made if absent.
+        """Open the outbox in a data folder, both made if absent; in memory where the disk takes nothing.
 
         Raises:
-            OutboxFault: the folder or the file cannot be used; it says why and what to do.
+            OutboxFault: another agent has it, or it is not ours to touch; it says why and what to do.
 
         """
-        path = data / "outbox.sqlite"
-        try:
-            data.mkdir(parents=True, exist_ok=True)
-            database = Database.open(path, footing.connect)
-            epoch, there = database.identity() or ("", "")
-            # Another machine, or a file that was put back from a copy, would use numbers again that are in use.
-            if (epoch, there) != (read_epoch(data / "epoch"), machine()):
-                epoch = next_epoch(data / "epoch", epoch, rng)
-                database.begin_epoch(epoch, machine())
-            return cls(database, epoch, clock, window, footing.thread())
-        except OSError as error:
-            raise OutboxFault(
-                say("the data folder cannot be used: {error}", error=error.strerror or error),
-                where=str(data),
-                hint=say("Give [gateway] data a folder that this user may write to."),
-            ) from error
-        except (sqlite3.Error, ValueError) as error:
-            raise unusable(path, error) from error
+        opener = Opener(data, footing.connect, rng, clock.now)
+        return cls(opener.open(), opener, clock, window, footing.thread())
 
     @property
     def stored(self) -> int:
@@ -149,6 +145,7 @@ class Outbox:
         if self._queued_bytes > MAX_QUEUED:
             self.collected += 1
             self.rejected += 1
+            self._refusals.add(series, ts)
             return 0
         body = encode(series.seq + 1, series.low)
         self.collected += 1
@@ -156,16 +153,19 @@ class Outbox:
         self._queue.append(Record(self._next_id, series, series.seq, ts, body))
         self._next_id += 1
         self._queued_bytes += len(body)
-        self._changed[series.id] = series
         self._wanted.set()
         if urgent:
             self._urgent.set()
         return self._next_id - 1
 
     def uplink(self, name: str) -> UplinkState:
-        """Give what an uplink has had; a new one begins with what is stored from now on."""
+        """Give what an uplink has had; a new one begins with what is stored from now on.
+
+        Behind damage that may have taken what it has had, it begins with everything that is there.
+        """
         if name not in self._uplinks:
-            self._uplinks[name] = UplinkState(name, self.newest, Progress(self.newest), 0, 0)
+            begin = self.newest if self._opened.since is None else self._opened.since
+            self._uplinks[name] = UplinkState(name, begin, Progress(begin), 0, 0)
             self._dirty.add(name)
         return self._uplinks[name]
 
@@ -208,51 +208,60 @@ class Outbox:
             self._removed += removed
             records, self._queue = self._queue, []
             gone, self._removed = self._removed, []
-            series = [each.row() for each in self._changed.values()]
             now = self._clock.monotonic()
             if not (progress or gone or not records or now - self._noted >= NOTE_EVERY):
                 dirty = set()
             else:
                 dirty, self._dirty, self._noted = self._dirty, set(), now
-            uplinks = [self._uplinks[name].row() for name in dirty]
-            changed, self._changed = self._changed, {}
             self._last_commit = now
-            if not (records or uplinks or gone):
+            if not (records or dirty or gone):
                 return
             try:
-                await self._on_thread(lambda: self._database.commit(records, series, uplinks, gone))
+                count = await self._on_thread(self._storing(records, dirty, gone))
             except sqlite3.Error as error:
                 self._queue = records + self._queue
                 self._removed = gone + self._removed
-                self._changed = changed | self._changed
                 self._dirty |= dirty
-                self._failed(error)
+                believe(error, self._opened.folder)
+                self._full(error)
                 return
-            self._committed(records)
+            self._queue = records[count:] + self._queue
+            self._committed(records[:count], left=len(records) - count)
 
-    def _committed(self, records: Sequence[Record]) -> None:
-        if self.fault:
+    def _storing(self, records: list[Record], dirty: set[str], gone: list[int]) -> Callable[[], int]:
+        """Give the work that stores what fits, and tells how many records that are."""
+        uplinks = [self._uplinks[name].row() for name in dirty]
+        database, news, mark = self._database, not self._told, self._opened.folder.mark
+
+        def stored() -> int:
+            count = space.stored(database, records, uplinks, gone)
+            if count:
+                mark(records[count - 1].id)
+            if news and count == len(records) > 0:
+                database.standing.forget_news()
+            return count
+
+        return stored
+
+    def _committed(self, records: Sequence[Record], left: int) -> None:
+        if left:
+            self._full(say("full: {count} records wait", count=left))
+        elif self.fault:
             _log.warning(say("the outbox stores again"))
+            self._refusals.declare(self.tell, self.fault)
             self.fault = ""
         if not records:
             return
+        self._told = self._told or not left
         self._queued_bytes -= sum(len(each.body) for each in records)
         self.newest = records[-1].id
         for follower in self.followers:
             follower(records)
 
-    def _failed(self, error: sqlite3.Error) -> None:
-        """Keep what was queued and say so once; end the process where the disk can no longer be believed."""
-        name = getattr(error, "sqlite_errorname", "")
-        if name.startswith(("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB")):
-            raise OutboxFault(
-                say("the disk failed while storing: {error}", error=f"{name} {error}"),
-                where=say("outbox"),
-                hint=say("The agent ends and is started again by systemd. If this repeats, replace the storage."),
-            ) from error
+    def _full(self, reason: object) -> None:
         if not self.fault:
-            _log.error(say("the outbox cannot store: {error}; kept in memory and tried again", error=error))
-        self.fault = str(error)
+            _log.error(say("the outbox cannot store: {error}; kept in memory and tried again", error=reason))
+        self.fault = str(reason)
         self._wanted.set()
 
     async def read(self, after: int, last: int, limit: int) -> list[Record | Damaged]:
@@ -260,13 +269,54 @@ class Outbox:
         return await self._on_thread(lambda: self._database.read(after, last, limit, self.by_id))
 
     async def ask(self, work: Callable[[Database], _T]) -> _T:
-        """Do something with the file on its own thread, between two commits."""
-        return await self._on_thread(lambda: work(self._database))
+        """Do something with the file on its own thread, between two commits.
+
+        Raises:
+            OutboxFault: the disk failed in a way after which nothing it says can be believed.
+
+        """
+        try:
+            return await self._on_thread(lambda: work(self._database))
+        except sqlite3.Error as error:
+            believe(error, self._opened.folder)
+            raise
+
+    async def room(self, most: int) -> int:
+        """Give the bytes that the outbox may use now, at most `most`: less where the disk, or memory, has no more."""
+        if self.budget is not None:
+            return min(most, self.budget)
+        return await self.ask(lambda database: space.room(database, self._opened.folder.path, most))
+
+    async def writable(self) -> bool:
+        """Tell whether the disk takes things (again)."""
+        try:
+            await self._on_thread(self._opened.folder.probe)
+        except OSError:
+            return False
+        return True
 
     async def close(self) -> None:
-        """Close the file; what is queued and not committed is gone."""
-        await self._on_thread(self._database.close)
+        """Close the file; what is queued and not committed is gone. In memory, it moves to the disk if it can."""
+        await self._on_thread(lambda: self._opener.close(self._opened))
         self._thread.shutdown()
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def believe(error: sqlite3.Error, folder: Folder) -> None:
+    """Go on where an error says only that there is no room.
+
+    Raises:
+        OutboxFault: the disk can no longer be believed: only a new start can tell what is on it.
+
+    """
+    name = getattr(error, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")):
+        folder.distrust(f"{name} {error}")
+    if name.startswith(_ENDING):
+        raise OutboxFault(
+            say("the disk failed while storing: {error}", error=f"{name} {error}"),
+            where=say("outbox"),
+            hint=say("The agent ends and is started again by systemd. If this repeats, replace the storage."),
+        ) from error

@@ -14,10 +14,11 @@ from parkgate.gateway.storing.database import Damaged, Record, Series, UplinkSta
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.progress import Progress
 
-CHUNK = 1_000
-"""Rows read from the backlog in one go: the outbox's thread is busy for some 20 ms."""
+CHUNK, PIECE = 1_000, 200
+"""Rows handed out of the backlog together, and read in one go: a commit, and an alarm in it, waits behind one piece."""
 LATELY = 86_400_000
 """Milliseconds: an uplink that was not reached for so long no longer holds `low` back."""
+_MOST_ALARMS = 1_000
 _TRAIL = 20_000
 
 
@@ -35,6 +36,7 @@ class Reader:
         self._risen: dict[int, Series] = {}
         self._live: deque[tuple[int, Series, int]] = deque()
         self._late: deque[tuple[int, Series, int]] = deque()
+        self._first: deque[tuple[int, Series, int]] = deque()
         self.rewind()
 
     @property
@@ -65,6 +67,7 @@ class Reader:
             self._taken.settle(row, row)
         self._live.clear()
         self._late.clear()
+        self._first.clear()
 
     def take(self, records: Sequence[Record]) -> None:
         """Note that freshly committed records were handed out as live."""
@@ -78,6 +81,19 @@ class Reader:
         """Tell whether a row is with the lanes of a session, and not settled."""
         return self._taken.covers(row) and not self.state.progress.covers(row)
 
+    async def alarms(self) -> list[Record]:
+        """Hand out the alarms that were stored and not handed out, the oldest first: they go before everything."""
+        after = self._taken.position
+        waiting = await self._outbox.ask(lambda database: database.urgent(after, _MOST_ALARMS))
+        found: list[Record] = []
+        for row in waiting:
+            if not self._taken.covers(row):
+                found += [each for each in await self._outbox.read(row - 1, row, 1) if isinstance(each, Record)]
+        for record in found:
+            self._taken.settle(record.id, record.id)
+            self._first.append((record.id, record.series, record.seq))
+        return found
+
     async def backlog(self) -> tuple[list[Record | Damaged], list[tuple[int, int]]]:
         """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already.
 
@@ -86,7 +102,12 @@ class Reader:
         """
         after = self._taken.position
         last = self._taken.hole_ends(self._outbox.newest)
-        rows = await self._outbox.read(after, last, CHUNK)
+        rows: list[Record | Damaged] = []
+        while len(rows) < CHUNK:
+            piece = await self._outbox.read(rows[-1].id if rows else after, last, PIECE)
+            rows += piece
+            if len(piece) < PIECE:
+                break
         end = rows[-1].id if len(rows) == CHUNK else last
         edges = [after, *(each.id for each in rows), end + 1]
         gone = [(left + 1, right - 1) for left, right in pairwise(edges) if right - left > 1]
@@ -128,7 +149,7 @@ class Reader:
     def _settled(self, now: int) -> None:
         progress = self.state.progress
         self._outbox.note(self.state)
-        for trail in (self._live, self._late):
+        for trail in (self._first, self._live, self._late):
             while trail and trail[0][0] <= progress.position:
                 _, series, seq = trail.popleft()
                 self.low[series.id] = max(seq + 1, self.low.get(series.id, 1))

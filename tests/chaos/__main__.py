@@ -1,4 +1,4 @@
-"""`make chaos`: everything that pulls plugs, at length; one table at the end. `make chaos CHAOS="days damage"` for some.
+"""`make chaos`: everything that pulls plugs, at length, in one table; `make chaos CHAOS="days damage"` for some of it.
 
 What it takes: about three hours on two cores, most of them the mutants and the soak. Root is needed for network
 namespaces and cgroups; a run that cannot be made says so and counts as failed.
@@ -11,10 +11,9 @@ import time
 from collections.abc import Callable, Sequence
 from importlib import import_module
 
+from chaos.row import Row
 from rich.console import Console
 from rich.table import Table
-
-from chaos.row import Row
 
 LONG: dict[str, dict[str, int]] = {
     "power_cuts": {"images": 200_000},
@@ -42,7 +41,7 @@ def tried(name: str) -> Sequence[Row]:
 def main(names: Sequence[str]) -> int:
     """Make the runs that are named, or all; tell whether each reached its goal."""
     if unknown := set(names) - set(LONG):
-        print(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(LONG)}", file=sys.stderr)
+        sys.stderr.write(f"unknown: {', '.join(sorted(unknown))}; known: {', '.join(LONG)}\n")
         return 2
     console = Console(highlight=False)
     table = Table(box=None, pad_edge=False, header_style="bold")

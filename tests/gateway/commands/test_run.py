@@ -102,32 +102,12 @@ async def refused(site):
     return code, agent.err
 
 
-async def test_a_folder_in_the_place_of_the_outbox_is_told_and_left(tmp_path):
-    (tmp_path / "data" / "outbox.sqlite").mkdir(parents=True)
-    code, said = await refused(site_file(tmp_path))
-    assert code == 1
-    assert f"{tmp_path / 'data' / 'outbox.sqlite'}: the outbox cannot be used" in said
-    assert (tmp_path / "data" / "outbox.sqlite").is_dir()
-
-
 def newer(path, *, wal):
     connection = sqlite3.connect(path)
     if wal:
         connection.execute("PRAGMA journal_mode = WAL")
-    connection.executescript(f"{SCHEMA} PRAGMA user_version = 99;")
+    connection.executescript(f"{SCHEMA} CREATE TABLE future (x); PRAGMA user_version = 99;")
     connection.close()
-
-
-async def test_a_file_that_is_no_database_is_told_and_left(tmp_path):
-    (tmp_path / "data").mkdir()
-    file = tmp_path / "data" / "outbox.sqlite"
-    file.write_bytes(b"not a database, but somebody's notes\n" * 100)
-    before = file.read_bytes()
-    code, said = await refused(site_file(tmp_path))
-    assert code == 1
-    assert "file is not a database" in said
-    assert "move the file aside" in said
-    assert file.read_bytes() == before
 
 
 @pytest.mark.parametrize("wal", [True, False])
@@ -138,7 +118,7 @@ async def test_an_outbox_of_a_newer_version_is_told_and_left(tmp_path, wal):
     before = file.read_bytes()
     code, said = await refused(site_file(tmp_path))
     assert code == 1
-    assert "the outbox was written by a newer version (99; known 1)" in said
+    assert "the outbox was written by a newer version (99; known 2)" in said
     assert file.read_bytes() == before
 
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support.certificates import Authority
 
 from parkgate.config.site import Secret, Uplink
-from parkgate.gateway.forwarding.credentials import read_password, tls_context
+from parkgate.gateway.forwarding.credentials import Door, read_password
 from parkgate.gateway.forwarding.refusals import Misconfigured
 
 WHERE = 'uplink "park" (broker:8883)'
@@ -82,7 +82,7 @@ def test_a_password_that_is_not_text_is_refused(tmp_path):
 
 
 def test_tls_is_at_least_1_2_and_checks_certificate_and_name():
-    context = tls_context(uplink(), where=WHERE)
+    context = Door(uplink()).context(where=WHERE)
     assert context.minimum_version == ssl.TLSVersion.TLSv1_2
     assert context.verify_mode == ssl.CERT_REQUIRED
     assert context.check_hostname
@@ -90,7 +90,7 @@ def test_tls_is_at_least_1_2_and_checks_certificate_and_name():
 
 def test_with_a_ca_nothing_else_is_trusted(tmp_path):
     authority = Authority(tmp_path, "ca")
-    context = tls_context(uplink(ca=authority.file), where=WHERE)
+    context = Door(uplink(ca=authority.file)).context(where=WHERE)
     assert [dict(item[0] for item in each["subject"])["commonName"] for each in context.get_ca_certs()] == ["ca"]
 
 
@@ -106,5 +106,5 @@ def test_certificates_that_cannot_be_used_are_said_before_anything_is_sent(tmp_p
         "another's key": {"ca": authority.file, "cert": cert, "key": other},
     }[wrong]
     with pytest.raises(Misconfigured, match="certificates of the uplink"):
-        tls_context(uplink(**files), where=WHERE)
-    assert tls_context(uplink(ca=authority.file, cert=cert, key=key), where=WHERE)
+        Door(uplink(**files)).context(where=WHERE)
+    assert Door(uplink(ca=authority.file, cert=cert, key=key)).context(where=WHERE)

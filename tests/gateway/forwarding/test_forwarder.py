@@ -13,6 +13,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.forwarding.forwarder import Forwarder
+from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
@@ -61,7 +62,7 @@ class Bench:
         self.greeter = Greeter(outbox)
         self.clock = Hasty()
         self.reader = Reader(outbox, outbox.uplink("park"), [])
-        trade = room.Trade(
+        trade = Trade(
             Uplink(name="park", url=url, **options),
             Topics.of("park", "xuwei", "gw-01"),
             outbox,
@@ -69,6 +70,7 @@ class Bench:
             self.greeter,
             self.clock,
             self.tell,
+            self.clock.now,
         )
         self.forwarder = Forwarder(trade, "xuwei-gw-01", random.Random(1))
 

@@ -113,9 +113,9 @@ async def test_removing_and_declaring_are_one_commit(outbox, clock, monkeypatch)
     seen = []
     real = outbox._database.commit
 
-    def watched(records, series, uplinks, removed=()):
+    def watched(records, uplinks, removed=()):
         seen.append((len(records), len(removed)))
-        real(records, series, uplinks, removed)
+        real(records, uplinks, removed)
 
     monkeypatch.setattr(outbox._database, "commit", watched)
     assert await keeper.make_room()

@@ -1,0 +1,74 @@
+"""Room on the disk: how much the outbox may take of it, and storing what fits where not everything does.
+
+With its own limit reached a file still lets rows leave; with the disk itself full not even that. So the limit stays
+below what is really free, less a reserve for the WAL and for others.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Sequence
+from pathlib import Path
+
+from parkgate.gateway.storing.database import Database, Record, UplinkRow
+
+LOG = 4_096_000
+"""Bytes of the WAL after which it is merged into the file."""
+_RESERVE = 33_554_432
+
+
+def below(limit: int) -> int:
+    """Give what an outbox held to `limit` bytes is kept below, so that what comes between two looks finds room."""
+    return limit - limit // 8
+
+
+def reserve(disk: int) -> int:
+    """Give what stays free of a disk of so many bytes."""
+    return min(_RESERVE, disk // 8)
+
+
+def log(disk: int) -> int:
+    """Give the bytes of the WAL on a disk of so many bytes."""
+    return min(LOG, disk // 64)
+
+
+def room(database: Database, folder: Path, most: int) -> int:
+    """Give the bytes that the outbox may use now, at most `most`, and hold its file to little more."""
+    disk = os.statvfs(folder)
+    size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
+    limit = database.allocated() + free - reserve(size) // 2
+    database.limit(min(limit, most + max(most // 8, LOG)), log(size))
+    return max(0, min(most, limit - reserve(size) // 2))
+
+
+def is_full(error: sqlite3.Error) -> bool:
+    """Tell whether something found no room."""
+    return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
+
+
+def stored(database: Database, records: Sequence[Record], uplinks: Sequence[UplinkRow], gone: Sequence[int]) -> int:
+    """Store records and remove rows in one transaction, or else as many records as fit; give how many.
+
+    Where they do not fit together the rows leave first, in a transaction of their own: else a full file never drains.
+    """
+    try:
+        database.commit(records, uplinks, gone)
+    except sqlite3.Error as error:
+        if not is_full(error) or not (gone or len(records) > 1):
+            raise
+    else:
+        return len(records)
+    if gone:
+        database.commit((), uplinks, gone)
+    count = len(records) if gone else len(records) // 2
+    while count:
+        try:
+            database.commit(records[:count], ())
+        except sqlite3.Error as error:
+            if not is_full(error):
+                raise
+            count //= 2
+        else:
+            break
+    return count
