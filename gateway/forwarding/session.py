@@ -102,8 +102,8 @@ class Session:
         self._window = self._accepted.window
         share = trade.uplink.backfill_share
         self._lanes.share, self._lanes.ramp = share, Ramp(int(max(1, self._window * share) * MAX_PAYLOAD))
-        await self._alarms_first()
         self._describe(metas)
+        await self._alarms_first()
 
     async def _alarms_first(self) -> None:
         """Hand out the alarms that were stored while there was no connection, before anything that waits with them."""

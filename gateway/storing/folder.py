@@ -130,6 +130,10 @@ class Folder:
         if self._log and not log.exists():
             log.write_bytes(self._log)
 
+    def size(self) -> int:
+        """Give the bytes of the outbox with all that belongs to it."""
+        return sum(self._beside(end).stat().st_size for end in _BESIDE if self._beside(end).is_file())
+
     def carry(self, now: int) -> Path:
         """Give where to write what can be read of a damaged outbox: `switch` makes it the outbox."""
         stamp = datetime.fromtimestamp(now / 1000, UTC).strftime("%Y%m%dT%H%M%SZ")

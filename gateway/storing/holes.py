@@ -28,14 +28,14 @@ class Hole:
     uplinks: tuple[str, ...]
 
 
-def missing(rows: Iterable[int], progress: Iterable[Progress]) -> list[Range]:
+def missing(rows: Iterable[int], progress: Iterable[Progress], newest: int) -> list[Range]:
     """Give the ranges of rows that are not there, from row 1 to the newest that is known; `rows` are ascending."""
     gaps, before = [], 0
     for row in rows:
         if row > before + 1:
             gaps.append((before + 1, row - 1))
         before = row
-    newest = max((each.highest for each in progress), default=0)
+    newest = max([newest, *(each.highest for each in progress)])
     return [*gaps, (before + 1, newest)] if newest > before else gaps
 
 

@@ -13,6 +13,8 @@ from parkgate.config.language import say
 from parkgate.gateway.storing.database import OutboxFault
 from parkgate.gateway.storing.progress import Progress
 
+_EMPTY = "the file is empty"
+
 
 def inspect(data: Path) -> dict[str, object] | None:
     """Give the account of the outbox in a data folder, read only; None where there is none.
@@ -23,7 +25,8 @@ def inspect(data: Path) -> dict[str, object] | None:
     """
     path = data / "outbox.sqlite"
     try:
-        path.stat()
+        if not path.stat().st_size:
+            raise sqlite3.DatabaseError(_EMPTY)  # SQLite would delete the WAL beside it, which may be all there is
         with closing(_opened(path)) as connection:
             return _account(Database(connection), path)
     except FileNotFoundError:

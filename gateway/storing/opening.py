@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from parkgate.config.language import say
+from parkgate.gateway.storing import space
 from parkgate.gateway.storing.database import (
     Connect,
     Database,
@@ -37,6 +38,8 @@ from parkgate.gateway.storing.wal import PAGE
 
 IN_MEMORY = 64_000_000
 """Bytes of an outbox in memory; what it is kept below leaves room for what comes between two looks."""
+IN_ALL = 2**45
+"""Bytes that no outbox reaches."""
 CHECKING = 3.0
 """Seconds that the check of a file's structure may take: a large file is believed as far as it was read by then."""
 _STEPS = 20_000
@@ -118,15 +121,21 @@ class Opener:
         building = folder.carry(self.now())
         connection = prepared(building, self.connect)
         try:
-            carried = carry_over(folder.outbox, connection)
+            # Where not everything finds room, what is waiting goes first: the rest is kept with the damaged file.
+            free = space.room(Database(connection), folder.path, IN_ALL)
+            carried = carry_over(folder.outbox, connection, folder.committed() or 0, waiting=folder.size() > free)
             aside = building.name.partition(".sqlite")[0] + ".sqlite"
-            told: News = ("outbox-damaged", "", {"reason": reason, "file": aside, "records": carried.rows})
+            told: News = ("outbox-damaged", "", {
+                "reason": reason, "file": aside, "records": carried.rows, "lost": carried.lost})  # fmt: skip
             news = [told, *_declared(carried, reason)]
             standing = Standing(connection)
             standing.keep_news(map(json.dumps, news))
             standing.begin("", "", carried.since)
-        finally:
+        except BaseException:
             connection.close()
+            building.unlink()
+            raise
+        connection.close()
         folder.switch(building)
         _log.error(say("the outbox was damaged ({reason}): it is kept as {file}, {records} records were carried over",
                        reason=reason, file=aside, records=carried.rows))  # fmt: skip
@@ -160,7 +169,7 @@ class Opener:
         connection = connect(Path(":memory:"))
         create(connection)
         connection.execute(f"PRAGMA max_page_count = {IN_MEMORY // 2 // PAGE}")
-        carried = carry_over(folder.outbox, connection, waiting=True)
+        carried = carry_over(folder.outbox, connection, 0, waiting=True, stays=True)
         database = Database(connection)
         database.limit(IN_MEMORY, IN_MEMORY)
         epoch = next_epoch({read_epoch(folder.counter), *carried.epochs}, self.rng)
@@ -224,6 +233,8 @@ def prepared(path: Path, connect: Connect) -> sqlite3.Connection:
             _check_structure(connection)
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
+        # What leaves is not written over with zeros: flash is spared, and rows can leave a disk that is nearly full.
+        connection.execute("PRAGMA secure_delete = OFF")
         if version < VERSION:
             migrate(connection) if version else create(connection)
     except BaseException:

@@ -18,7 +18,7 @@ Fetch = Callable[[int], bytes]
 """Gives a page by its number, nothing where there is none: a large row goes on there."""
 
 _TABLE_LEAF, _INDEX_LEAF, _INDEX_NODE = 0x0D, 0x0A, 0x02
-_INTEGERS = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
+_SIZES = {1: 1, 2: 2, 3: 3, 4: 4, 5: 6, 6: 8}
 _LARGEST = 1_000_000_000
 
 
@@ -72,16 +72,18 @@ def _columns(payload: bytes) -> Iterator[Field]:
     place = end
     while at < end:
         kind, at = _varint(payload, at)
-        value, place = _field(payload, place, kind)
+        size = _SIZES.get(kind, 0)
+        if size:  # most columns are whole numbers
+            value: Field = int.from_bytes(_cut(payload, place, size), "big", signed=True)
+            place += size
+        else:
+            value, place = _field(payload, place, kind)
         yield value
 
 
 def _field(payload: bytes, at: int, kind: int) -> tuple[Field, int]:
     if kind == 0:
         return None, at
-    if kind in _INTEGERS:
-        size = _INTEGERS[kind]
-        return int.from_bytes(_cut(payload, at, size), "big", signed=True), at + size
     if kind == 7:  # noqa: PLR2004  # the number that the file format gives to a float
         return float(struct.unpack_from(">d", payload, at)[0]), at + 8
     if kind in (8, 9):
@@ -101,10 +103,13 @@ def _cut(data: bytes, at: int, size: int) -> bytes:
 
 
 def _varint(data: bytes, at: int) -> tuple[int, int]:
+    value = data[at]
+    if value < 0x80:  # noqa: PLR2004  # the bit that says that more follows
+        return value, at + 1
     value = 0
     for place in range(at, at + 8):
         value = value << 7 | data[place] & 0x7F
-        if data[place] < 0x80:  # noqa: PLR2004  # the bit that says that more follows
+        if data[place] < 0x80:  # noqa: PLR2004  # as above
             return value, place + 1
     value = value << 8 | data[at + 8]
     return (value - (1 << 64) if value >= 1 << 63 else value), at + 9

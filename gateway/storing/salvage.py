@@ -23,6 +23,8 @@ from parkgate.gateway.storing.seal import sealed, unpacked, whole
 from parkgate.gateway.storing.transaction import Transaction
 
 _BATCH = 5_000
+_ENDLESS = 0xFFFFFFFE
+_NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
 _PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5}
@@ -85,14 +87,15 @@ class Damaged:
     """A damaged outbox, read only."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
         self._log: list[tuple[int, bytes]] = []
         with suppress(OSError):
             self._log = wal.pages(Path(f"{path}-wal").read_bytes())
         self._newest = dict(self._log)
         self._file: BinaryIO | None = None
+        self._count = 0
         with suppress(OSError):
             self._file = path.open("rb")
+            self._count = path.stat().st_size // wal.PAGE
 
     def close(self) -> None:
         """Close the file."""
@@ -101,8 +104,7 @@ class Damaged:
 
     def rows(self) -> Iterator[pages.Row]:
         """Give every row of every version of every page; what was removed may be among them."""
-        size = self._path.stat().st_size if self._file else 0
-        for number in range(1, size // wal.PAGE + 1):
+        for number in range(1, self._count + 1):
             yield from pages.rows(self._read(number), self._fetch)
         for _, content in self._log:
             yield from pages.rows(content, self._fetch)
@@ -128,54 +130,72 @@ class Damaged:
         return found
 
     def records(self, found: Found, wanted: Wanted) -> Iterator[PackedRow]:
-        """Give every record that is whole and wanted, once or more often; note in `found` the newest of its series."""
-        for number, *columns in self.rows():
-            match columns:
-                case [None, int() as series, int() as seq, int() as ts, int() as crc, bytes() as packed]:
-                    row = (number, series, seq, ts, crc, packed)
+        """Give every record that is whole and wanted, once or more often; take what else is there into `found`."""
+        for row in self.rows():
+            match row:
+                case (
+                    int() as number,
+                    None,
+                    int() as series,
+                    int() as seq,
+                    int() as ts,
+                    int() as crc,
+                    bytes() as packed,
+                ):
+                    if not wanted(number):
+                        continue
+                    body = unpacked(number, series, seq, ts, crc, packed)
+                    if body is not None:
+                        if number > found.newest.get(series, _NONE)[0]:
+                            found.newest[series] = number, seq, body
+                        yield number, series, seq, ts, crc, packed
                 case _:
-                    continue
-            if not isinstance(number, int) or not wanted(number):
-                continue
-            body = unpacked(number, *row[1:])
-            if body is not None:
-                found.newest[series] = max(found.newest.get(series, (0, 0, b"")), (number, seq, body))
-                yield number, *row[1:]
+                    found.take(row)
 
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """What came over: how many records, which epochs are known, behind which row they begin, and what is lost."""
+    """What came over: how many records, which epochs are known, and behind which row they begin.
+
+    `holes` are the numbers that are lost; `lost` counts the records of which nothing says that they were delivered.
+    """
 
     rows: int
     epochs: set[str]
     since: int
     holes: list[Hole]
+    lost: int
 
 
-def carry_over(path: Path, into: sqlite3.Connection, *, waiting: bool = False) -> Carried:
+def carry_over(path: Path, into: sqlite3.Connection, committed: int, *, waiting: bool, stays: bool = False) -> Carried:
     """Carry what can be read of the outbox `path` over into an empty one; it itself is not touched.
 
-    With `waiting` only what some uplink has not had, and as much as there is room for: then nothing counts as lost.
+    It had a row `committed`, if that is known. With `waiting` only what some uplink has not had comes over. Where the
+    outbox `stays` in use, what finds no room is not lost.
     """
     with closing(Damaged(path)) as damaged:
-        found = damaged.state()
+        found = damaged.state() if waiting else Found()
         _write_records(damaged, found, into, lambda row: not (waiting and found.settled(row)))
+        # Whatever there is room for: what holds state must come over.
+        into.execute(f"PRAGMA max_page_count = {_ENDLESS}")
     _name_series(found)
     progress = {each.name: each.progress for each in found.uplinks.values()}
-    gaps = missing((row for row, _, _ in _seen(into)), progress.values())
+    gaps = missing((row for row, _, _ in _seen(into)), progress.values(), committed)
     lost = holes(_seen(into), found.series, progress, gaps)
+    (rows,) = into.execute("SELECT count(*) FROM record").fetchone()
+    begin = gaps[0][1] if rows and gaps and gaps[0][0] == 1 else 0
+    counts = [sum(last - first + 1 for first, last in gaps if first > begin)] if not found.uplinks else []
     for uplink in found.uplinks.values():
         before = uplink.progress.settled
         for first, last in gaps:
             uplink.progress.settle(first, last)
         count = uplink.progress.settled - before
+        counts.append(count)
         # What still stands on the disk did not expire: for this outbox it was there before the uplink was.
-        uplink.born += count if waiting else 0
-        uplink.expired += 0 if waiting else count
+        uplink.born += count if stays else 0
+        uplink.expired += 0 if stays else count
     _write_state(found, into)
-    (count,) = into.execute("SELECT count(*) FROM record").fetchone()
-    return Carried(count, found.epochs, gaps[0][1] if gaps and gaps[0][0] == 1 else 0, [] if waiting else lost)
+    return Carried(rows, found.epochs, begin, [] if stays else lost, max(counts))
 
 
 def _write_records(damaged: Damaged, found: Found, into: sqlite3.Connection, wanted: Wanted) -> None:

@@ -17,9 +17,16 @@ class Transaction:
         self._connection.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            self._connection.execute("ROLLBACK" if kind else "COMMIT")
-        except sqlite3.Error:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        if kind is None:
+            try:
+                self._connection.execute("COMMIT")
+            except sqlite3.Error:
+                self._rollback()
+                raise
+        else:
+            self._rollback()
+
+    def _rollback(self) -> None:
+        # SQLite ends a transaction by itself where the disk is full or fails.
+        if self._connection.in_transaction:
+            self._connection.execute("ROLLBACK")

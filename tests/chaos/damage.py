@@ -85,7 +85,7 @@ async def fill(case: Case) -> None:
 
 def store(case: Case, box: Outbox, kind: str, instrument: str) -> None:
     source = "/".join(each for each in ("site", "gw", instrument) if each)
-    text = "".join(case.rng.choices("abcdefghij ", k=case.rng.choice((20, 200, 200, 9_000))))
+    text = case.rng.randbytes(case.rng.choice((10, 100, 100, 4_500))).hex()
 
     def encode(seq: int, low: int) -> bytes:
         body = {"source": source, "epoch": box.epoch, "seq": seq, "low": low, WORDS[kind]: text}

@@ -6,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from parkgate.gateway.forwarding.lanes import Lane, Lanes, Message, backfill_messages, live_message
+from parkgate.gateway.forwarding.ramp import Ramp
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.database import Record, Series
 
@@ -27,15 +28,45 @@ def drain(lanes, window):
     return taken
 
 
-def test_nothing_passes_the_greeting_until_it_is_acknowledged():
+def test_nothing_but_an_alarm_passes_the_greeting_until_it_is_acknowledged():
     lanes = Lanes()
-    for lane in (Lane.ALARM, Lane.LIVE, Lane.BACKFILL, Lane.GREETING):
+    for lane in (Lane.LIVE, Lane.BACKFILL, Lane.GREETING, Lane.ALARM):
         lanes.add(message(lane))
+    assert lanes.next(10).lane is Lane.ALARM
     greeting = lanes.next(10)
     assert greeting.lane is Lane.GREETING
     assert lanes.next(10) is None
     lanes.done(greeting)
-    assert drain(lanes, 10) == [Lane.ALARM, Lane.LIVE, Lane.BACKFILL]
+    assert drain(lanes, 10) == [Lane.LIVE, Lane.BACKFILL]
+
+
+def test_an_alarm_read_from_the_backlog_is_an_alarm_still():
+    (found,) = backfill_messages(TOPICS, [record(1, kind="alarm")], 60_000)
+    assert (found.lane, found.topic) == (Lane.ALARM, f"{TOPICS.root}/alarm/stack-1")
+
+
+@given(st.integers(1, 100), st.floats(0.05, 1))
+def test_backfill_never_takes_more_than_its_share_of_the_window_and_always_gets_a_place(window, share):
+    lanes = Lanes(share=share, ramp=Ramp(10**9, 10**9))
+    for _ in range(200):
+        lanes.add(message(Lane.BACKFILL))
+    assert len(drain(lanes, window)) == max(1, int(window * share))
+
+
+@given(st.lists(st.sampled_from([*Lane]), max_size=60), st.integers(2, 20))
+def test_an_alarm_never_waits_behind_anything_but_what_is_on_its_way(waiting, window):
+    lanes = Lanes()
+    for lane in waiting:
+        lanes.add(message(lane))
+    lanes.add(message(Lane.ALARM))
+    assert lanes.next(window).lane is Lane.ALARM
+
+
+def test_backfill_begins_with_little_on_its_way():
+    lanes = Lanes(share=1, ramp=Ramp(600_000))
+    for _ in range(20):
+        lanes.add(Message(Lane.BACKFILL, "m", b"x" * 5_000, (1,)))
+    assert len(drain(lanes, 10)) == 1
 
 
 def test_alarms_go_first_then_live_then_backfill():

@@ -323,3 +323,41 @@ def test_the_log_of_sqlite_is_read_as_sqlite_reads_it(tmp_path):
         bad = bytearray(log)
         bad[place] ^= 4
         assert wal.damaged(bytes(bad)), place
+
+
+def torn(rng, before, after):
+    """Give a file after a power cut: of each sector that was written since the last sync what was, or what is."""
+    size = rng.choice((len(before), len(after), rng.randrange(len(before), len(after) + 1)))
+    sectors = []
+    for start in range(0, size, 512):
+        old, new = before[start : start + 512], after[start : start + 512]
+        sectors.append(new if rng.random() < 0.6 else old + bytes(len(new) - len(old)))
+    return b"".join(sectors)[:size]
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_power_cuts_one_after_another_are_never_taken_for_damage(tmp_path, seed):
+    rng = random.Random(seed)
+    path, log = tmp_path / "file", tmp_path / "file-wal"
+    for _ in range(6):
+        connection = sqlite3.connect(path, isolation_level=None)
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA wal_autocheckpoint = 40")
+        connection.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        before = after = log.read_bytes() if log.exists() else b""
+        for _ in range(rng.randint(2, 8)):
+            before = log.read_bytes()
+            rows = [(rng.randbytes(rng.randint(1, 3_000)),) for _ in range(rng.randint(1, 9))]
+            connection.execute("BEGIN")
+            connection.executemany("INSERT INTO t VALUES (?)", rows)
+            main = path.read_bytes()
+            connection.execute("COMMIT")
+            after = log.read_bytes()
+            assert not wal.damaged(after)
+        connection.close()
+        path.write_bytes(main)
+        if after[:32] == before[:32]:
+            log.write_bytes(torn(rng, before, after))
+            assert not wal.damaged(log.read_bytes())
+        else:
+            log.write_bytes(before)

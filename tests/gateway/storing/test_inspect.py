@@ -63,6 +63,14 @@ def test_a_folder_in_place_of_the_outbox_is_a_fault(tmp_path):
         inspect(tmp_path)
 
 
+def test_an_empty_file_is_not_opened_for_its_wal_would_be_deleted(tmp_path):
+    (tmp_path / "outbox.sqlite").touch()
+    (tmp_path / "outbox.sqlite-wal").write_bytes(b"all there is")
+    with pytest.raises(OutboxFault, match="empty"):
+        inspect(tmp_path)
+    assert (tmp_path / "outbox.sqlite-wal").read_bytes() == b"all there is"
+
+
 def test_a_data_folder_of_another_user_is_a_fault_that_names_the_group(tmp_path):
     tmp_path.chmod(0)
     root = os.geteuid() == 0
