@@ -46,7 +46,8 @@ from parkgate.gateway.storing.refusals import Refusals, Tell
 MAX_QUEUED = 32_000_000
 """Bytes of encoded records that wait in memory while the disk takes none."""
 NOTE_EVERY = 5.0
-"""Seconds between two writings of what the uplinks have had, while records are stored anyway."""
+"""Seconds between two writings of what the uplinks have had, while records are stored anyway; in the first seconds
+sooner, so that an agent that is killed again and again does not send the same again and again."""
 LAG = 0.4
 """Seconds behind a multiple of the window that a commit waits: lines are read at multiples, answers go together."""
 _QUIET = 0.1
@@ -104,6 +105,7 @@ class Outbox:
         self._dirty: set[str] = set()
         self._next_id = self.newest + 1
         self._last_commit = self._noted = float("-inf")
+        self._since = clock.monotonic()
         self._committing = asyncio.Lock()
         self._wanted = asyncio.Event()
         self._urgent = asyncio.Event()
@@ -209,7 +211,8 @@ class Outbox:
             records, self._queue = self._queue, []
             gone, self._removed = self._removed, []
             now = self._clock.monotonic()
-            if not (progress or gone or not records or now - self._noted >= NOTE_EVERY):
+            due = now - self._noted >= min(NOTE_EVERY, (now - self._since) / 4)
+            if not (progress or gone or not records or due):
                 dirty = set()
             else:
                 dirty, self._dirty, self._noted = self._dirty, set(), now

@@ -2,10 +2,12 @@
 
 from chaos.backlog import run
 
-JUDGED = {"the backlog is drained", "live and alarms pass the backlog"}
+JUDGED = {
+    "the backlog is drained", "alarms at the end of the backlog come first", "live and alarms pass the backlog",
+}  # fmt: skip
 
 
 def test_live_snapshots_and_alarms_pass_a_backlog_that_drains_and_all_of_it_arrives():
-    rows = {row.case: row for row in run(rows=50_000, seconds=1)}
+    rows = {row.case: row for row in run(rows=30_000, seconds=1)}
     assert rows.keys() >= JUDGED
     assert [rows[case] for case in JUDGED if not rows[case].ok] == []

@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import sqlite3
+from types import SimpleNamespace
 
 import pytest
 
@@ -310,6 +311,7 @@ async def test_what_uplinks_have_had_is_written_now_and_then_or_when_asked(outbo
         real(records, uplinks, removed)
 
     monkeypatch.setattr(outbox._database, "commit", watched)
+    outbox._since -= 3_600  # it has run for an hour
     state, series = outbox.uplink("park"), outbox.series("data", "a")
     for progress in (False, False, True):
         outbox.note(state)
@@ -318,3 +320,18 @@ async def test_what_uplinks_have_had_is_written_now_and_then_or_when_asked(outbo
     outbox.note(state)
     await outbox.commit()
     assert written == [(1, ["park"]), (1, []), (1, ["park"]), (0, ["park"])]
+
+
+async def test_an_agent_that_does_not_live_long_writes_what_uplinks_have_had_all_the_same(outbox, monkeypatch):
+    """Else each life of one that is killed every few seconds would send again what all those before it sent."""
+    now = outbox._since
+    monkeypatch.setattr(outbox, "_clock", SimpleNamespace(monotonic=lambda: now, now=lambda: 0))
+    state, series, noted = outbox.uplink("park"), outbox.series("data", "a"), []
+    for tenth in range(200):
+        now = outbox._since + tenth / 10
+        outbox.note(state)
+        outbox.store(series, 1, body)
+        await outbox.commit()
+        noted += [] if outbox._dirty else [tenth / 10]
+    assert len([each for each in noted if each <= 2]) >= 5
+    assert len([each for each in noted if each > 10]) == 2
