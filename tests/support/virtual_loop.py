@@ -71,6 +71,9 @@ class VirtualClock:
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(max(1e-5, seconds))  # less would be lost in rounding, and time would stand still
 
+    def synchronised(self) -> bool | None:
+        return None
+
     def step(self, milliseconds: int) -> None:
         self.offset += milliseconds
 
