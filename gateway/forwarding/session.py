@@ -29,8 +29,8 @@ LIVE_BYTES = 4_000_000
 """What the live lane may hold: a link slower than the park sends the rest as backfill, so that live stays fresh."""
 LONGEST_PASS = 120.0
 """Seconds within which the lanes are looked at again, even on a slow disk."""
-WATCH = 2.0
-"""Seconds between two looks at that."""
+WATCH, IDLE = 2.0, 30.0
+"""Seconds between two looks at what is on its way, and where nothing is."""
 AGAIN = 600.0
 """Seconds after which status and descriptions are said again to a broker that retains none."""
 PAUSE = 10.0
@@ -157,7 +157,7 @@ class Session:
                 await self._refill()
                 continue
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(WATCH):
+                async with asyncio.timeout(WATCH if self._flying else IDLE):
                     await self._wake.wait()
             if seconds := self._flying.stuck(self._trade.clock.monotonic()):
                 raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=round(seconds)))

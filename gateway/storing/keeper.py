@@ -91,7 +91,11 @@ class Keeper:
         """
         if self._clock.monotonic() - self._swept > _DAY:
             self._swept, self._old_until = self._clock.monotonic(), 0
-        found = await self._read(above(self._had(self._living()), self._old_until), PIECE)
+        waiting = above(self._had(self._living()), self._old_until)
+        oldest = self._free(await self._rows(waiting, 1, None))
+        if not (oldest and (outdated(oldest, self._trusted(), self._kept) or oldest[0].kind != "data")):
+            return False  # what follows is younger still
+        found = await self._read(waiting, PIECE)
         gone = outdated(found, self._trusted(), self._kept)
         done = await self._remove(gone, "keep")
         # What is kept longer (events) stays behind at the front: the next pass begins where this one found young rows.

@@ -86,7 +86,14 @@ class Broker:
 
     def publish(self, topic: str, payload: bytes) -> None:
         self.log(f"{self.name} has the will {topic}")
+        self.keep(topic, payload)
+
+    def keep(self, topic: str, payload: bytes) -> None:
+        """Retain a message, and give it to whoever listens."""
         self.retained[topic] = payload
+        for each in self.connections:
+            if topic in each.heard:
+                asyncio.get_running_loop().call_later(self.flight(), each.hear, topic, payload)
 
     def flight(self) -> float:
         """Give how long a packet flies."""
@@ -98,7 +105,7 @@ class Connection:
 
     def __init__(
         self, broker: Broker, alive: Callable[[], bool], told: Taken, uplink: Uplink, client_id: str, will: Will, *,
-        on_ack: OnAck, dialect: Dialect = NEWEST, patience: float = 10.0,
+        on_ack: OnAck, dialect: Dialect = NEWEST, door: object = None, patience: float = 10.0,
     ) -> None:  # fmt: skip
         self._broker = broker
         self._alive = alive
@@ -115,6 +122,7 @@ class Connection:
         self._down: deque[tuple[int, int]] = deque()
         self._waiting: set[int] = set()
         self._last = 0
+        self.heard: dict[str, Callable[[bytes], None]] = {}
         self.lost: asyncio.Future[UplinkFault | None] = self._loop.create_future()
 
     async def connect(self) -> Accepted:
@@ -161,6 +169,17 @@ class Connection:
             self._loop.call_later(self._broker.flight(), self._arrive)
         return self._last
 
+    def subscribe(self, topic: str, heard: Callable[[bytes], None], answered: Callable[[], None]) -> None:
+        self.heard[topic] = heard
+        self._loop.call_later(2 * self._broker.flight(), answered)
+        if topic in self._broker.retained:
+            self._loop.call_later(2 * self._broker.flight(), self.hear, topic, self._broker.retained[topic])
+
+    def hear(self, topic: str, payload: bytes) -> None:
+        """Take what the broker sends, if the connection is still there."""
+        if not self.lost.done() and self._alive() and self._broker.link == "up":
+            self.heard[topic](payload)
+
     def _arrive(self) -> None:
         """Let the oldest packet reach the broker, unless it is lost with its connection."""
         broker = self._broker
@@ -172,7 +191,7 @@ class Connection:
         mid, topic, payload, retain = self._up.popleft()
         code = broker.answer(topic, payload)
         if code < _REFUSED and retain:
-            broker.retained[topic] = payload
+            broker.keep(topic, payload)
         broker.taken(broker.name, topic, payload, code)
         if broker.acks == "lost":
             return
