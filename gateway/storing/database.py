@@ -146,10 +146,11 @@ class Database:
         records: Sequence[Record],
         uplinks: Sequence[UplinkRow],
         removed: Sequence[int] = (),
+        news: Sequence[str] = (),
     ) -> None:
         """Store records, their series' counters and what the uplinks have had, remove rows: one transaction.
 
-        Rows leave first, so that in a full file others find room.
+        Rows leave first, so that in a full file others find room; `news` are events that are kept until they are told.
         """
         rows = [_packed(each) for each in records]
         counters = {each.series.id: replace(each.series, seq=each.seq) for each in records}
@@ -162,6 +163,7 @@ class Database:
             many("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
             many("INSERT INTO urgent VALUES (?)", alarms)
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
+            many("INSERT INTO news VALUES (?)", [(event,) for event in news])
 
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""

@@ -5,20 +5,24 @@ A removal and the event that declares it are one transaction: whatever happens, 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import chain
 
 from parkgate.config.site import Outbox as Limits
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.heartbeat import Heart
-from parkgate.gateway.storing.database import Database, Row
+from parkgate.gateway.storing.database import Database, Record, Row
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.reader import LATELY, Reader
 from parkgate.gateway.storing.retention import (
+    DECLARING,
+    Declared,
     Rank,
     Span,
     Stored,
     above,
+    merged,
     others,
     outdated,
     rank_of,
@@ -184,21 +188,44 @@ class Keeper:
         """Remove rows and declare in the same commit what expires by it; tell whether the disk took it."""
         if not gone:
             return False
+        said = await self._declared_by(gone)
+        again = merged(said.values())
+        if len(again) >= len(said):  # as many events would have to say it again: no room is won by it
+            gone, again = [row for row in gone if row.id not in said], []
+        if not gone:
+            return False
+        declared = [*self._expired(gone, reason), *again]
         rows = [row.id for row in gone]
         now = self._trusted()
         lacking = set(chain.from_iterable(row.lacking for row in gone))
         for reader in self._readers:
             if reader.state.name in lacking:
                 reader.expire(((row, row) for row in rows), now)
+        for name, subject, detail in declared:
+            row = self._tell(name, subject, **detail)
+            for reader in self._readers:
+                reader.bar(row)
+        await self._outbox.commit(rows, declared=[(name, subject, dict(detail)) for name, subject, detail in declared])
+        return not self._outbox.fault
+
+    def _expired(self, gone: Sequence[Stored], reason: str) -> Iterator[Declared]:
+        """Give the events that declare what these rows are to the uplinks that lack them."""
         for run in runs(gone):
             series = self._outbox.by_id[run.series]
-            declared = self._tell("expired", series.instrument, **{
+            yield "expired", series.instrument, {
                 "kind": series.kind, "epoch": series.epoch, "from": run.first, "to": run.last, "count": run.count,
-                "reason": reason, "uplinks": list(run.lacking)})  # fmt: skip
-            for reader in self._readers:
-                reader.bar(declared)
-        await self._outbox.commit(rows)
-        return not self._outbox.fault
+                "reason": reason, "uplinks": list(run.lacking)}  # fmt: skip
+
+    async def _declared_by(self, gone: Sequence[Stored]) -> dict[int, Declared]:
+        """Give what events among these rows declare to uplinks that never got them, by row: it must be said again."""
+        found: dict[int, Declared] = {}
+        for row in gone:
+            if row.kind == "event" and row.lacking:
+                for record in await self._outbox.read(row.id - 1, row.id, 1):
+                    event = json.loads(record.body) if isinstance(record, Record) else {}
+                    if event.get("event") in DECLARING:
+                        found[row.id] = event["event"], event["subject"], event["detail"]
+        return found
 
     def _kept(self, kind: str) -> int:
         keep = self._limits.keep

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 import random
 import sqlite3
@@ -39,7 +40,7 @@ from parkgate.gateway.storing.database import (
     connect,
 )
 from parkgate.gateway.storing.folder import Folder
-from parkgate.gateway.storing.opening import IN_MEMORY, Opened, Opener
+from parkgate.gateway.storing.opening import IN_MEMORY, News, Opened, Opener
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.refusals import Refusals, Tell
 
@@ -99,6 +100,7 @@ class Outbox:
         self._queue: list[Record] = []
         self._queued_bytes = 0
         self._removed: list[int] = []
+        self._declared: list[str] = []
         self._refusals = Refusals()
         self._told = not opened.news
         self._uplinks: dict[str, UplinkState] = {each.name: each for each in database.uplinks()}
@@ -192,8 +194,12 @@ class Outbox:
         lag = min(LAG, 0.4 * self.window)
         return self.window - (self._clock.now() / 1000 - lag) % self.window
 
-    async def commit(self, removed: Sequence[int] = (), *, progress: bool = False) -> None:
+    async def commit(
+        self, removed: Sequence[int] = (), *, progress: bool = False, declared: Sequence[News] = ()
+    ) -> None:
         """Store everything that is queued and hand it to the followers; remove rows in the same transaction.
+
+        `declared` are the queued events that declare what is removed: no power cut comes between the two.
 
         What the uplinks have had is written now and then, and when `progress` asks for it: a power cut in between only
         repeats a few records.
@@ -208,8 +214,10 @@ class Outbox:
             self._wanted.clear()
             self._urgent.clear()
             self._removed += removed
+            self._declared += map(json.dumps, declared)
             records, self._queue = self._queue, []
             gone, self._removed = self._removed, []
+            news, self._declared = self._declared, []
             now = self._clock.monotonic()
             due = now - self._noted >= min(NOTE_EVERY, (now - self._since) / 4)
             if not (progress or gone or not records or due):
@@ -220,10 +228,11 @@ class Outbox:
             if not (records or dirty or gone):
                 return
             try:
-                count = await self._on_thread(self._storing(records, dirty, gone))
+                count = await self._on_thread(self._storing(records, dirty, gone, news))
             except sqlite3.Error as error:
                 self._queue = records + self._queue
                 self._removed = gone + self._removed
+                self._declared = news + self._declared
                 self._dirty |= dirty
                 believe(error, self._opened.folder)
                 self._full(error)
@@ -231,16 +240,16 @@ class Outbox:
             self._queue = records[count:] + self._queue
             self._committed(records[:count], left=len(records) - count)
 
-    def _storing(self, records: list[Record], dirty: set[str], gone: list[int]) -> Callable[[], int]:
+    def _storing(self, records: list[Record], dirty: set[str], gone: list[int], news: list[str]) -> Callable[[], int]:
         """Give the work that stores what fits, and tells how many records that are."""
         uplinks = [self._uplinks[name].row() for name in dirty]
-        database, news, mark = self._database, not self._told, self._opened.folder.mark
+        database, untold, mark = self._database, not self._told, self._opened.folder.mark
 
         def stored() -> int:
-            count = space.stored(database, records, uplinks, gone)
+            count = space.stored(database, records, uplinks, gone, news)
             if count:
                 mark(records[count - 1].id)
-            if news and count == len(records) > 0:
+            if untold and count == len(records) > 0:
                 database.standing.forget_news()
             return count
 
@@ -255,7 +264,7 @@ class Outbox:
             self.fault = ""
         if not records:
             return
-        self._told = self._told or not left
+        self._told = not left
         self._queued_bytes -= sum(len(each.body) for each in records)
         self.newest = records[-1].id
         for follower in self.followers:

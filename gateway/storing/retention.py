@@ -5,9 +5,10 @@ An undelivered row that goes is expired: each is declared, by its series and ran
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
+from typing import Any
 
 from parkgate.gateway.storing.progress import Progress
 
@@ -17,6 +18,11 @@ ROOM = 0.95
 """Part of the budget that is left in use after making room."""
 Span = tuple[int, int]
 """Rows from the first to the last."""
+Declared = tuple[str, str, Mapping[str, Any]]
+"""An event that declares numbers as never to come: its name, its subject and its details."""
+DECLARING = frozenset({"expired", "quarantined", "damaged"})
+"""The events that do."""
+_SAME = ("kind", "epoch", "uplinks", "reason")
 
 
 class Rank(IntEnum):
@@ -118,6 +124,32 @@ def to_remove(rows: Iterable[Stored], count: int) -> list[Stored]:
     """Choose `count` rows to remove: the lowest rank first, the oldest of it first. They are given by age."""
     chosen = sorted(rows, key=lambda row: (row.rank, row.id))[:count]
     return sorted(chosen, key=lambda row: row.id)
+
+
+def merged(declared: Iterable[Declared]) -> list[Declared]:
+    """Give what declaring events say in as few events as can say it: they themselves are about to leave.
+
+    An event that declared a loss must not be lost with what it said.
+    """
+    found: list[Declared] = []
+    for name, subject, detail in sorted(declared, key=_place):
+        last = found[-1] if found else None
+        if last and last[:2] == (name, subject) and _continues(last[2], detail):
+            both = {"to": max(last[2]["to"], detail["to"])}
+            found[-1] = name, subject, {**last[2], **both, "count": both["to"] - last[2]["from"] + 1}
+        else:
+            found.append((name, subject, detail))
+    return found
+
+
+def _place(declared: Declared) -> tuple[Any, ...]:
+    name, subject, detail = declared
+    return name, subject, *(str(detail.get(key)) for key in _SAME), detail["from"]
+
+
+def _continues(last: Mapping[str, Any], detail: Mapping[str, Any]) -> bool:
+    same = all(last.get(key) == detail.get(key) for key in _SAME)
+    return bool(same and detail["from"] <= last["to"] + 1)
 
 
 def runs(rows: Iterable[Stored]) -> list[Expired]:

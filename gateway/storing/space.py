@@ -47,10 +47,14 @@ def is_full(error: sqlite3.Error) -> bool:
     return getattr(error, "sqlite_errorname", "") == "SQLITE_FULL"
 
 
-def stored(database: Database, records: Sequence[Record], uplinks: Sequence[UplinkRow], gone: Sequence[int]) -> int:
+def stored(
+    database: Database, records: Sequence[Record], uplinks: Sequence[UplinkRow], gone: Sequence[int],
+    news: Sequence[str],
+) -> int:  # fmt: skip
     """Store records and remove rows in one transaction, or else as many records as fit; give how many.
 
     Where they do not fit together the rows leave first, in a transaction of their own: else a full file never drains.
+    What declares them, `news`, is kept with that one: the events themselves are among the records that wait.
     """
     try:
         database.commit(records, uplinks, gone)
@@ -60,7 +64,7 @@ def stored(database: Database, records: Sequence[Record], uplinks: Sequence[Upli
     else:
         return len(records)
     if gone:
-        database.commit((), uplinks, gone)
+        database.commit((), uplinks, gone, news)
     count = len(records) if gone else len(records) // 2
     while count:
         try:

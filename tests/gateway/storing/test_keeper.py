@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import random
 import sqlite3
 from itertools import pairwise
 
@@ -13,6 +14,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.keeper import Keeper
+from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.reader import Reader
 
 DAY = 86_400_000
@@ -41,7 +43,8 @@ def keeper_of(outbox, clock, *, safety=(), others=(), **limits):
 
     def tell(name, subject, **detail):
         told.append((name, subject, detail))
-        return outbox.store(outbox.series("event", ""), clock.now(), lambda *_: json.dumps(detail).encode())
+        event = json.dumps({"event": name, "subject": subject, "detail": detail}).encode()
+        return outbox.store(outbox.series("event", ""), clock.now(), lambda *_: event)
 
     keeper = Keeper(outbox, Limits(**limits), readers, clock, tell, trusted=clock.now, safety=safety, heart=Heart())
     return keeper, reader, told
@@ -288,3 +291,55 @@ async def test_rows_behind_a_long_front_of_safety_rows_are_found_again_and_again
     declared = [(detail["from"], detail["to"]) for _, _, detail in told]
     assert declared[0][0] == 1
     assert all(left[1] + 1 == right[0] for left, right in pairwise(declared))
+
+
+async def test_what_declared_a_loss_is_said_again_before_it_is_lost_itself(outbox, clock):
+    keeper, reader, _ = keeper_of(outbox, clock, max_size=100_000)
+    for number in range(1, 1001):
+        detail = {"kind": "data", "epoch": outbox.epoch, "from": number, "to": number, "count": 1}
+        keeper._tell("expired", "ab"[number > 500], reason="disk-budget", uplinks=["park"], **detail)
+    await outbox.commit()
+    await until_it_fits(keeper)
+    assert reader.state.expired > 0, "events were given up"
+    left = [json.loads(each.body) for each in await outbox.read(0, 10**9, 10**6)]
+    numbers = {
+        (each["subject"], seq)
+        for each in left
+        if each["detail"]["kind"] == "data"
+        for seq in range(each["detail"]["from"], each["detail"]["to"] + 1)
+    }
+    assert numbers >= {("ab"[number > 500], number) for number in range(1, 1001)}
+    assert any(each["detail"]["kind"] == "event" for each in left), "the events that left are declared too"
+
+
+async def test_a_full_file_that_lets_rows_leave_alone_keeps_what_declares_them(clock, tmp_path):
+    outbox = Outbox.open(tmp_path, clock, 1.0, random.Random(1))
+    keeper, _, told = keeper_of(outbox, clock, max_size=400_000)
+    await fill(outbox, clock, 400)
+    real = outbox._database.commit
+
+    def crowded(records, *rest):
+        if records:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        real(records, *rest)
+
+    outbox._database.commit = crowded
+    assert not await keeper.make_room()
+    await outbox.close()
+    again = Outbox.open(tmp_path, clock, 1.0, random.Random(1))
+    assert {(name, detail["count"]) for name, _, detail in again.news} == {
+        (name, detail["count"]) for name, _, detail in told
+    }
+    await again.close()
+
+
+async def test_declarations_that_no_fewer_events_can_say_are_kept_beyond_the_budget(outbox, clock):
+    keeper, reader, _ = keeper_of(outbox, clock, max_size=60_000)
+    for number in range(1, 1001, 2):
+        detail = {"kind": "data", "epoch": outbox.epoch, "from": number, "to": number, "count": 1}
+        keeper._tell("expired", "a", reason="disk-budget", uplinks=["park"], **detail)
+    await outbox.commit()
+    assert not await keeper.make_room()
+    assert reader.state.expired == 0

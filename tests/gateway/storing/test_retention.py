@@ -13,6 +13,7 @@ from parkgate.gateway.storing.retention import (
     Rank,
     Stored,
     above,
+    merged,
     others,
     outdated,
     rank_of,
@@ -128,3 +129,29 @@ def test_the_part_of_ranges_above_a_row_begins_behind_it(drawn, row):
     spans = settled_by_all([progress_of(drawn)], NEWEST)
     rows_above = [each for first, last in above(spans, row) for each in range(first, last + 1)]
     assert rows_above == [each for first, last in spans for each in range(first, last + 1) if each > row]
+
+
+def declared(subject, first, last, **other):
+    detail = {"kind": "data", "epoch": "1", "uplinks": ["park"], "reason": "disk-budget"} | other
+    return "expired", subject, {**detail, "from": first, "to": last, "count": last - first + 1}
+
+
+def test_what_declaring_events_say_is_said_in_as_few_as_can_say_it():
+    said = [declared("b", 5, 9), declared("a", 4, 6), declared("a", 1, 3), declared("a", 9, 9), declared("b", 7, 12)]
+    assert merged(said) == [declared("a", 1, 6), declared("a", 9, 9), declared("b", 5, 12)]
+
+
+def test_what_differs_in_anything_but_its_range_stays_apart():
+    said = [declared("a", 1, 3), declared("a", 4, 5, uplinks=["city"]), declared("a", 6, 7, epoch="2")]
+    assert sorted(merged(said), key=str) == sorted(said, key=str)
+
+
+@given(st.lists(st.tuples(st.sampled_from("ab"), st.integers(1, 40), st.integers(0, 5)), max_size=20))
+def test_merging_declares_the_same_numbers(drawn):
+    said = [declared(subject, first, first + more) for subject, first, more in drawn]
+
+    def numbers(events):
+        return {(subject, seq) for _, subject, detail in events for seq in range(detail["from"], detail["to"] + 1)}
+
+    assert numbers(merged(said)) == numbers(said)
+    assert all(each["count"] == each["to"] - each["from"] + 1 for _, _, each in merged(said))
