@@ -16,7 +16,7 @@ from pathlib import Path
 from parkgate.config.site import Outbox as Limits
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.heartbeat import Heart
-from parkgate.gateway.storing.database import Record
+from parkgate.gateway.storing.database import OutboxFault, Record
 from parkgate.gateway.storing.keeper import Keeper
 from parkgate.gateway.storing.outbox import Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
@@ -27,6 +27,8 @@ UPLINKS = ("park", "city")
 PAGES = 12
 """Pages of the WAL after which it is merged into the file: a small one has many merges."""
 BUDGET = 150_000
+UNDER_WAY = 2**62
+"""After which operation a commit returned that never did."""
 Identity = tuple[str, str, str, int]
 """Kind, instrument, epoch and seq."""
 Entry = tuple[Identity, int, bytes]
@@ -100,11 +102,17 @@ class Booked(Outbox):
             books.removed.setdefault(row, begin)
         books.identities.update(map(_identity, queue))
         recorded = {each.name: each.progress.settled for each in self._uplinks.values()} if progress or gone else {}
-        await super().commit(removed, progress=progress)
+        try:
+            await super().commit(removed, progress=progress)
+        except OutboxFault:
+            # Whether it reached the disk nobody knows: it is under way for ever.
+            asked = {each.id: (_identity(each), each.ts, each.body) for each in queue}
+            books.commits.append(Commit(begin, UNDER_WAY, asked, frozenset(gone), {}))
+            raise
         left = set(map(id, self._queue))
         stored = {each.id: (_identity(each), each.ts, each.body) for each in queue if id(each) not in left}
         if self.fault:
-            gone, recorded = [], {}
+            gone, recorded = [] if self._removed else gone, {}
         books.commits.append(Commit(begin, books.count(), stored, frozenset(gone), recorded))
 
 
@@ -131,6 +139,7 @@ class Load:
         self.clock = Still()
         self.outbox: Booked
         self.connected = dict.fromkeys(UPLINKS, True)
+        self.restarts = True
         self._footing = footing
 
     async def start(self) -> None:
@@ -165,8 +174,7 @@ class Load:
         for _ in range(rng.choice((0, 1, 3, 6, 12))):
             self.store()
         await box.commit(progress=rng.random() < 0.3)
-        for reader in self.readers:
-            self._acknowledge(reader)
+        self.acknowledge()
         if rng.random() < 0.15:
             await self._fetch(rng.choice(self.readers))
         if rng.random() < 0.08:
@@ -181,7 +189,7 @@ class Load:
         if rng.random() < 0.03:
             metas = [("a", str(rng.randrange(9)), rng.randbytes(200))]
             await box.ask(lambda file: file.descriptions.keep(metas, box.newest))
-        if rng.random() < 0.04:
+        if self.restarts and rng.random() < 0.04:
             await self.restart()
 
     async def restart(self) -> None:
@@ -227,8 +235,12 @@ class Load:
         self.flying[name] += [each.id for each in rows]
         reader.expire(gone, self.clock.now())
 
+    def acknowledge(self) -> None:
+        """Let each broker take some of what flies, in any order."""
+        for reader in self.readers:
+            self._acknowledge(reader)
+
     def _acknowledge(self, reader: Reader) -> None:
-        """Let a broker take some of what flies, in any order."""
         flying = self.flying[reader.state.name]
         taken = sorted(row for row in flying if self.rng.random() < 0.6)
         if not taken:
