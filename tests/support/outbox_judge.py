@@ -61,6 +61,26 @@ class Stand:
         return taken <= self.now or self.books.removed.get(row, self.now) < self.now
 
 
+def undeclared(books: Books) -> list[int]:
+    """Give the rows that left before an uplink had them, and are declared to it by no event of the same commit."""
+    entries: dict[int, Entry] = {}
+    found: list[int] = []
+    for commit in books.commits:
+        entries.update(commit.stored)
+        bodies = [json.loads(body) for (kind, *_), _, body in commit.stored.values() if kind == "event"]
+        declared = [each for each in bodies if each.get("event") == "expired"]
+        for row in commit.removed:
+            kind, instrument, epoch, seq = entries[row][0]
+            told = {
+                uplink for each in declared for uplink in each["uplinks"]
+                if (each["kind"], each["subject"], each["epoch"]) == (kind, instrument, epoch)
+                and each["from"] <= seq <= each["to"]
+            }  # fmt: skip
+            had = {name for name, taken in books.acknowledged.items() if taken.get(row, commit.end) < commit.end}
+            found += [row] if books.acknowledged.keys() - had - told else []
+    return found
+
+
 async def judged(folder: Path, stand: Stand) -> list[Finding]:
     """Open an outbox as the agent does, on plain SQLite, and say what is wrong with it."""
     try:
