@@ -96,6 +96,12 @@ class Folder:
         self._opened.unlink(missing_ok=True)
         self._sync()
 
+    def gave_up(self) -> None:
+        """Note that the outbox could not be opened, and was closed again: its WAL, if merged, is gone in order."""
+        if not self._beside("-wal").exists():
+            with contextlib.suppress(OSError):
+                self.closing()
+
     def committed(self) -> int | None:
         """Give a row that was committed for certain, 0 if it is not known; None if the outbox was closed in order."""
         try:

@@ -108,6 +108,7 @@ class Opener:
             if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
                 raise unusable(folder.outbox, error) from error
             if name == "SQLITE_FULL":
+                folder.gave_up()
                 raise
             database, reason = None, str(error)
         epochs: set[str] = set()
@@ -151,6 +152,7 @@ class Opener:
             news = [(name, subject, detail) for name, subject, detail in map(json.loads, database.standing.news())]
         except BaseException:
             database.close()
+            folder.gave_up()
             raise
         return Opened(database, folder, epoch, since, durable=True, news=news)
 

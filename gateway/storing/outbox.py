@@ -238,6 +238,8 @@ class Outbox:
                 self._full(error)
                 return
             self._queue = records[count:] + self._queue
+            if count < len(records):  # what did not fit was stored without what the uplinks have had
+                self._dirty |= dirty
             self._committed(records[:count], left=len(records) - count)
 
     def _storing(self, records: list[Record], dirty: set[str], gone: list[int], news: list[str]) -> Callable[[], int]:

@@ -174,6 +174,28 @@ async def test_an_outbox_in_memory_is_bounded_and_rows_can_leave_it_when_it_is_f
     await box.close()
 
 
+async def test_what_an_uplink_has_had_is_recorded_though_only_some_of_the_records_beside_it_found_room(tmp_path):
+    box, rng = reopen(tmp_path), random.Random(1)
+    park = box.uplink("park")
+    for _ in range(5):
+        box.store(box.series("data", "a"), 7, noise(rng))
+    await box.commit()
+    await box.ask(lambda file: file.limit(file.allocated() + 30_000, 10**6))
+    park.progress.settle(1, 4)
+    box.note(park)
+    for _ in range(20):
+        box.store(box.series("data", "a"), 7, noise(rng))
+    await box.commit(progress=True)
+    assert 5 < box.newest < 25, "some found room"
+    await box.ask(lambda file: file.limit(10**8, 10**6))
+    await box.commit(progress=True)
+    assert box.queued == 0
+    await box.close()
+    again = reopen(tmp_path)
+    assert again.uplink("park").progress.position == 4
+    await again.close()
+
+
 @pytest.mark.root
 async def test_on_a_small_disk_the_outbox_stays_below_what_is_free_and_drains_when_it_is_full(disk):
     box, rng = reopen(disk), random.Random(1)
