@@ -518,3 +518,64 @@ async def test_a_row_refused_once_while_the_next_of_its_topic_was_taken_goes_aga
             session.ack(second)
             await bench.until(lambda: not bench.reader.waiting)
             assert bench.reader.settled == 2
+
+
+async def test_what_is_on_its_way_is_not_sent_again_when_a_refused_topic_is_taken(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.02)
+    allowed, held = [], []
+
+    def script(session, publish):
+        if publish.topic.endswith("/data/b"):
+            held.append((session, publish))
+        elif publish.topic.endswith("/data/a"):
+            session.ack(publish, 0 if allowed else 0x87)
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=script) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: 0x87 in bench.forwarder.counters.refused)
+            await bench.store("a", "b")
+            await bench.until(lambda: held)
+            allowed.append(True)
+            await bench.until(lambda: bench.reader.settled == 2)
+            ((session, publish),) = held
+            session.ack(publish)
+            await bench.until(lambda: not bench.reader.waiting)
+            assert sum(each.topic.endswith("/b") for each in rows_of(session)) == 1
+
+
+async def test_it_listens_to_its_own_status_once_that_is_retained(outbox):
+    held = []
+
+    def hold_status(session, publish):
+        held.append(publish) if publish.topic.endswith("/status") and not held else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            (session,) = broker.sessions
+            await asyncio.sleep(0.05)
+            assert session.subscriptions == []
+            session.ack(held[0])
+            await bench.until(lambda: session.subscriptions)
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == 2)
+            await asyncio.sleep(0.05)
+            assert session.subscriptions == [f"{ROOT}/status"]
+
+
+async def test_a_broker_that_says_it_is_busy_is_asked_ever_more_seldom(outbox):
+    def busy(session, connect):
+        session.writer.write(connack(connect.version, 0x89))
+
+    async with ScriptedBroker(on_connect=busy) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= 12)
+            assert max(bench.clock.waits[:1]) < 40
+            assert max(bench.clock.waits) > 100

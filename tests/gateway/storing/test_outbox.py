@@ -4,6 +4,7 @@ import asyncio
 import json
 import random
 import sqlite3
+import threading
 from types import SimpleNamespace
 
 import pytest
@@ -133,11 +134,62 @@ async def test_a_commit_that_fails_keeps_its_records_in_order_for_the_next(outbo
     assert outbox.queued == 0
 
 
+async def test_what_comes_while_a_commit_fails_goes_behind_what_it_held(outbox, monkeypatch):
+    series, seen = outbox.series("data", "a"), []
+    outbox.followers.append(seen.extend)
+    real, failing = outbox._database.commit, threading.Event()
+
+    def full(*_):
+        failing.wait(20)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(outbox._database, "commit", full)
+    outbox.store(series, 1, body)
+    outbox.store(series, 1, body)
+    commit = asyncio.create_task(outbox.commit())
+    await asyncio.sleep(0)
+    outbox.store(series, 1, body)
+    failing.set()
+    await commit
+    monkeypatch.setattr(outbox._database, "commit", real)
+    await outbox.commit()
+    assert [each.seq for each in seen] == [1, 2, 3]
+
+
+async def test_the_newest_committed_row_is_marked_beside_the_file(outbox, tmp_path):
+    for count in (1, 2, 3):
+        for _ in range(count):
+            outbox.store(outbox.series("data", "a"), 1, body)
+        await outbox.commit()
+        assert int((tmp_path / "outbox.open").read_text().split()[0]) == outbox.newest
+
+
+async def test_of_rows_on_a_page_that_cannot_be_read_the_others_are_given(outbox):
+    for _ in range(6):
+        outbox.store(outbox.series("data", "a"), 1, body)
+    await outbox.commit()
+
+    class Torn:
+        def __init__(self, real):
+            self.real = real
+
+        def execute(self, query, values):
+            if "LIMIT" in query or values == (4,):
+                raise sqlite3.DatabaseError("database disk image is malformed")
+            return self.real.execute(query, values)
+
+    real, outbox._database._connection = outbox._database._connection, Torn(outbox._database._connection)
+    several, last = await outbox.read(2, 6, 3), await outbox.read(4, 6, 5)
+    outbox._database._connection = real
+    assert several[1] == Damaged(4, None, 0)
+    assert [each.id for each in several] == [3, 4, 5]
+    assert [each.id for each in last] == [5, 6]
+
+
 async def test_past_the_limit_records_are_rejected_unnumbered_and_counted(outbox, monkeypatch):
     monkeypatch.setattr(room, "MAX_QUEUED", 40)
     series = outbox.series("data", "a")
-    for _ in range(5):
-        outbox.store(series, 1, lambda *_: b"x" * 30)
+    assert [outbox.store(series, 1, lambda *_: b"x" * 30) for _ in range(5)] == [1, 2, 0, 0, 0]
     assert (outbox.collected, outbox.queued, outbox.rejected, series.seq) == (5, 2, 3, 2)
     await outbox.commit()
     outbox.store(series, 1, body)

@@ -55,6 +55,7 @@ async def test_live_rows_pass_the_backlog_and_are_not_handed_out_again(outbox, m
     await fill(outbox, 3)
     outbox.followers.append(reader.take)
     await fill(outbox, 2)
+    assert reader.waiting == 5, "what was handed out is not settled yet"
     reader.settle([4, 5], NOW)
     rows = await handed(reader) + await handed(reader)
     assert rows == [1, 2, 3]

@@ -13,6 +13,7 @@ from parkgate.gateway.storing import opening, space
 from parkgate.gateway.storing import outbox as room
 from parkgate.gateway.storing.database import Database, OutboxFault
 from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.wal import PAGE
 
 
 def reopen(path):
@@ -255,6 +256,13 @@ async def test_what_found_no_place_while_the_disk_was_full_is_told_when_it_store
     assert "full" in detail.pop("reason")
     assert detail == {"kind": "data", "count": 3, "from_ts": 6, "to_ts": 8}
     assert (outbox.stored, series.seq) == (1, 1)
+
+
+@pytest.mark.parametrize("most", [1_000_000, 80_000_000])
+async def test_its_file_is_held_to_little_more_than_it_may_use(outbox, most):
+    assert await outbox.room(most) == most
+    (pages,) = await outbox.ask(lambda file: file._connection.execute("PRAGMA max_page_count").fetchone())
+    assert pages == (most + max(most // 8, space.LOG)) // PAGE
 
 
 @pytest.mark.parametrize("name", ["SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_READ"])
