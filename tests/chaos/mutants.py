@@ -333,12 +333,13 @@ class Copy:
 
 
 def _known(journal: Path | None) -> dict[str, Fate]:
-    if journal is None or not journal.exists():
-        return {}
-    with contextlib.suppress(json.JSONDecodeError):  # the last line of an interrupted run may be half
-        return {fate.key: fate for fate in (Fate(**json.loads(line)) for line in journal.read_text().splitlines())}
-    lines = journal.read_text().splitlines()[:-1]
-    return {fate.key: fate for fate in (Fate(**json.loads(line)) for line in lines)}
+    """Give those that a run with this journal has killed; survivors are tried again, by tests that may be new."""
+    fates: list[Fate] = []
+    if journal is not None and journal.exists():
+        for line in journal.read_text(encoding="utf-8").splitlines():
+            with contextlib.suppress(json.JSONDecodeError):  # the last line of an interrupted run may be half
+                fates.append(Fate(**json.loads(line)))
+    return {fate.key: fate for fate in fates if fate.by}
 
 
 def _fates(mutants: Sequence[Mutant], workers: int, journal: Path | None, console: Console) -> dict[str, Fate]:
