@@ -579,3 +579,16 @@ async def test_a_broker_that_says_it_is_busy_is_asked_ever_more_seldom(outbox):
             await bench.until(lambda: len(bench.clock.waits) >= 12)
             assert max(bench.clock.waits[:1]) < 40
             assert max(bench.clock.waits) > 100
+
+
+async def test_connections_that_are_accepted_and_lost_at_once_each_time_are_made_more_seldom(outbox):
+    def cut_status(session, publish):
+        session.cut()
+
+    async with ScriptedBroker(on_publish=cut_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= forwarder.BRIEF_MOST + 1)
+            quick, patient = bench.clock.waits[: forwarder.BRIEF_MOST - 1], bench.clock.waits[forwarder.BRIEF_MOST - 1]
+            assert max(quick) <= forwarder.QUICK
+            assert patient >= 20

@@ -281,3 +281,33 @@ def test_the_reserve_holds_the_wal_and_the_wal_stays_small(disk_size):
     assert space.log(disk_size) <= 4_096_000
     assert space.reserve(disk_size) >= 2 * space.log(disk_size)
     assert space.reserve(disk_size) <= disk_size // 8
+
+
+def test_reserve_and_wal_are_parts_of_the_disk_and_the_outbox_in_memory_stays_below_its_limit():
+    assert (space.log(6_400_000), space.reserve(8_000_000), space.below(800)) == (100_000, 1_000_000, 700)
+
+
+async def test_what_fits_is_stored_and_news_are_forgotten_only_once_everything_was(outbox, monkeypatch):
+    real, seen = outbox._database.commit, []
+    outbox.followers.append(seen.extend)
+
+    def small(records, uplinks, removed=()):
+        if len(records) > 6:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        real(records, uplinks, removed)
+
+    await outbox.ask(lambda file: file.standing.keep_news(["{}"]))
+    outbox._told = False
+    monkeypatch.setattr(outbox._database, "commit", small)
+    for _ in range(10):
+        outbox.store(outbox.series("data", "a"), 7, body)
+    await outbox.commit()
+    assert [each.seq for each in seen] == [1, 2, 3, 4, 5]
+    assert "5" in outbox.fault
+    assert await outbox.ask(lambda file: file.standing.news()) == ["{}"]
+    await outbox.commit()
+    assert [each.seq for each in seen] == list(range(1, 11))
+    assert outbox.fault == ""
+    assert await outbox.ask(lambda file: file.standing.news()) == []
