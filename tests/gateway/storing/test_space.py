@@ -5,6 +5,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -284,7 +285,49 @@ def test_the_reserve_holds_the_wal_and_the_wal_stays_small(disk_size):
 
 
 def test_reserve_and_wal_are_parts_of_the_disk_and_the_outbox_in_memory_stays_below_its_limit():
-    assert (space.log(6_400_000), space.reserve(8_000_000), space.below(800)) == (100_000, 1_000_000, 700)
+    assert (space.log(6_400_063), space.reserve(8_000_007), space.below(807)) == (100_000, 1_000_000, 707)
+    assert (space.log(10**12), space.reserve(10**12)) == (4_096_000, 33_554_432)
+
+
+class Held:
+    """A file of so many bytes that notes what it is held to."""
+
+    def __init__(self, allocated):
+        self.size = allocated
+        self.held = ()
+
+    def allocated(self):
+        return self.size
+
+    def limit(self, most, log):
+        self.held = (most, log)
+
+
+@pytest.mark.parametrize(
+    ("free", "most", "given", "held"),
+    [
+        (2_000, 2**40, 1_000_000 + 2_000 * 4_096 - 5_120_000, 1_000_000 + 2_000 * 4_096 - 2_560_000),
+        (9_000, 8_000_000, 8_000_000, 8_000_000 + 4_096_000),
+        (9_000, 2_000_000, 2_000_000, 2_000_000 + 4_096_000),
+        (0, 2**40, 0, 1_000_000 - 2_560_000),
+    ],
+)
+def test_what_is_free_less_a_reserve_is_what_the_outbox_may_use(monkeypatch, tmp_path, free, most, given, held):
+    disk = SimpleNamespace(f_blocks=10_000, f_frsize=4_096, f_bavail=free)
+    monkeypatch.setattr(space.os, "statvfs", lambda _: disk)
+    file = Held(1_000_000)
+    assert space.room(file, tmp_path, most) == given
+    assert file.held == (held, 640_000)
+
+
+async def test_a_disk_that_takes_nothing_is_told_as_such(outbox, monkeypatch):
+    assert await outbox.writable()
+
+    def full():
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(outbox._opened.folder, "probe", full)
+    assert not await outbox.writable()
 
 
 async def test_what_fits_is_stored_and_news_are_forgotten_only_once_everything_was(outbox, monkeypatch):
