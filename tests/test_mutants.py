@@ -32,7 +32,8 @@ def test_no_two_named_mutants_have_one_name():
 
 
 def test_a_seed_gives_the_same_mutants_each_time_and_each_is_another_program():
-    once, again = generated(10, seed=1), generated(10, seed=1)
+    files = ("gateway/forwarding/ramp.py", "gateway/forwarding/verdicts.py")
+    once, again = generated(10, 1, files), generated(10, 1, files)
     assert once == again
     assert len({mutant.key for mutant in once}) == 10
 
@@ -43,6 +44,8 @@ def test_a_seed_gives_the_same_mutants_each_time_and_each_is_another_program():
         ("def f(a: int | None) -> int | str: pass", "def f(a: int + None) -> int - str: pass"),
         ("EVERY = 5.0", "EVERY = 6.0"),
         ("FIRST, THEN = 1.5, 600", "FIRST, THEN = 0.5, 600"),
+        ("_QUIET = 0.1", "_QUIET = -0.9"),
+        ("def f(a, *, b=1): pass", "def f(a, /, b=1): pass"),
         ("_log.error(1 + 1)", "_log.error(1 - 1)"),
     ],
 )

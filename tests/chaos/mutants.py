@@ -7,6 +7,7 @@ What cannot matter is no mutant. Two trees that are the same less the following 
 
 - annotations, which `from __future__ import annotations` makes texts that nobody reads here, and `typing.Protocol`s;
 - what is written to the log;
+- the bare `*` of a signature, which cosmic-ray takes for an operator;
 - the options of `@dataclass`: frozen and slots guard against mistakes, no run depends on them;
 - decimal numbers that a module names, as `NOTE_EVERY = 5.0`: how many seconds or bytes is chosen, one more serves as
   well, and a test of it would only say the number again. Hexadecimal ones are codes of a protocol and are mutants.
@@ -147,6 +148,13 @@ class _Plain(ast.NodeTransformer):
                 each.keywords = []
         return self.generic_visit(node)
 
+    def visit_arguments(self, node: ast.arguments) -> ast.AST:
+        """Put all arguments behind the bare `*`."""
+        node.kwonlyargs = [*node.posonlyargs, *node.args, *node.kwonlyargs]
+        node.kw_defaults = [*node.defaults, *(each for each in node.kw_defaults if each is not None)]
+        node.posonlyargs, node.args, node.defaults = [], [], []
+        return self.generic_visit(node)
+
     def visit_arg(self, node: ast.arg) -> ast.AST:
         """Drop its annotation."""
         node.annotation = None
@@ -179,7 +187,8 @@ def _is_named(target: ast.expr) -> bool:
 
 def _is_numbers(value: ast.expr) -> bool:
     parts = value.elts if isinstance(value, ast.Tuple) else [value]
-    return all(isinstance(part, ast.Constant) and type(part.value) in (int, float) for part in parts)
+    values = [part.operand if isinstance(part, ast.UnaryOp) else part for part in parts]
+    return all(isinstance(part, ast.Constant) and type(part.value) in (int, float) for part in values)
 
 
 def plain(source: str) -> str:
@@ -192,12 +201,12 @@ def _original(file: str) -> str:
     return (ROOT / file).read_text(encoding="utf-8")
 
 
-def _places() -> Iterator[tuple[str, str, int, int]]:
-    """Give every place: file, operator, the how-manieth of the operator in the file, line."""
+def _places(files: Sequence[str]) -> Iterator[tuple[str, str, int, int]]:
+    """Give every place in files: file, operator, the how-manieth of the operator in the file, line."""
     operators = [
         name for name in sorted(operator_names()) if not get_operator(name).arguments() and not _SAME.search(name)
     ]
-    for file in TESTS:
+    for file in files:
         nodes = list(ast_nodes(get_ast(_original(file))))
         for name in operators:
             operator = get_operator(name)()
@@ -205,11 +214,11 @@ def _places() -> Iterator[tuple[str, str, int, int]]:
             yield from ((file, name, occurrence, line) for occurrence, line in enumerate(lines))
 
 
-def generated(sample: int, seed: int) -> list[Mutant]:
-    """Give a seeded sample of all mutants that cosmic-ray can make and that can matter."""
-    places = list(_places())
+def generated(sample: int, seed: int, files: Sequence[str] = tuple(TESTS)) -> list[Mutant]:
+    """Give a seeded sample of all mutants of files that cosmic-ray can make and that can matter."""
+    places = list(_places(files))
     random.Random(seed).shuffle(places)
-    seen = {file: {plain(_original(file))} for file in TESTS}
+    seen = {file: {plain(_original(file))} for file in files}
     found: list[Mutant] = []
     for file, name, occurrence, line in places:
         if len(found) == sample:

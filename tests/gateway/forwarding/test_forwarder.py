@@ -14,6 +14,7 @@ from parkgate.gateway.forwarding import forwarder, window
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.trade import Trade
+from parkgate.gateway.messages.encode import MAX_PAYLOAD
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
@@ -128,6 +129,9 @@ async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_
             assert session.connect.will.topic == f"{ROOT}/status"
             assert json.loads(session.connect.will.payload)["state"] == "offline"
             assert session.connect.will.retain
+            counters = bench.forwarder.counters
+            assert (counters.nobody, counters.delivered, counters.refused) == (0, 1, {})
+            assert counters.sent_bytes == sum(len(each.payload) for each in session.publishes)
 
 
 async def test_rows_stored_before_the_connection_are_backfill_and_later_ones_live(outbox):
@@ -247,6 +251,7 @@ async def test_nobody_subscribed_counts_as_delivered_unless_the_site_says_hold(o
             await bench.until(lambda: bench.forwarder.online)
             await bench.store("a")
             await bench.until(lambda: bench.forwarder.counters.nobody)
+            assert bench.forwarder.counters.nobody == 1
             assert bench.forwarder.counters.delivered == delivered
             assert bench.reader.waiting == 1 - delivered
 
@@ -592,3 +597,103 @@ async def test_connections_that_are_accepted_and_lost_at_once_each_time_are_made
             quick, patient = bench.clock.waits[: forwarder.BRIEF_MOST - 1], bench.clock.waits[forwarder.BRIEF_MOST - 1]
             assert max(quick) <= forwarder.QUICK
             assert patient >= 20
+
+
+async def test_a_broker_that_retains_nothing_is_told_again_after_a_while_what_it_would_retain(outbox, monkeypatch):
+    def forgetful(session, connect):
+        session.writer.write(connack(connect.version, properties=limits(retain=False)))
+
+    monkeypatch.setattr(room, "IDLE", 0.02)
+    async with ScriptedBroker(on_connect=forgetful) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            await asyncio.sleep(0.1)
+            (session,) = broker.sessions
+            assert topics(session).count("meta/a") == 1
+            monkeypatch.setattr(room, "AGAIN", 0.05)
+            await bench.until(lambda: topics(session).count("meta/a") == 2)
+            assert topics(session).count("status") == 2
+
+
+async def test_rows_that_are_not_there_any_more_are_told_with_their_range(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*"aaaaaaaaa")
+        await outbox.commit([2, 3, 6, 7, 8])
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            assert [each for each in bench.told if each[0] == "not-kept"] == [
+                ("not-kept", "park", {"count": 5, "from": 2, "to": 8})
+            ]
+            assert (bench.reader.settled, bench.reader.delivered) == (9, 4)
+
+
+async def test_each_connection_has_its_number_on_the_disk_before_it_is_made(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            for count in (1, 2, 3):
+                await bench.until(lambda count=count: bench.forwarder.online and len(broker.sessions) == count)
+                (state,) = await outbox.ask(Database.uplinks)
+                assert state.connections == count
+                broker.sessions[-1].cut()
+                await bench.until(lambda: not bench.forwarder.online)
+
+
+async def test_how_much_backfill_may_be_on_its_way_is_a_share_of_the_window_in_full_packs(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, window=10, backfill_share=0.5)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            lanes = bench.forwarder._session._lanes
+            assert (lanes.share, lanes.ramp.most) == (0.5, 5 * MAX_PAYLOAD)
+
+
+async def test_packs_leave_room_for_what_stands_around_them_in_the_brokers_largest_packet(outbox):
+    def small(session, connect):
+        session.writer.write(connack(connect.version, properties=limits(max_packet=1_000)))
+
+    async with ScriptedBroker(on_connect=small) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*"aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa")
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            sizes = [len(each.payload) for each in rows_of(broker.sessions[0])]
+            assert 600 < max(sizes) <= 700
+            assert bench.forwarder.counters.refused == {}
+
+
+async def test_a_waiting_uplink_promises_to_turn_again_within_its_wait_and_the_longest_dial(outbox):
+    promised = []
+    async with ScriptedBroker() as gone:
+        url = gone.url
+    bench = Bench(outbox, url)
+    heart = bench.forwarder._trade.heart
+    real = heart.expect
+
+    class Noted:
+        late = False
+
+        def expect(self, seconds):
+            promised.append(seconds)
+            real(seconds)
+
+    object.__setattr__(bench.forwarder._trade, "heart", Noted())
+    async with running(bench):
+        await bench.until(lambda: len(bench.clock.waits) >= 2)
+    waits = [each - forwarder.LONGEST_DIAL for each in promised if each != forwarder.LONGEST_DIAL]
+    assert waits[:2] == pytest.approx(bench.clock.waits[:2])
+
+
+async def test_connections_that_last_are_made_again_at_once_however_often(outbox, monkeypatch):
+    monkeypatch.setattr(forwarder, "BRIEF", 0.0)
+
+    def cut_status(session, publish):
+        session.cut()
+
+    async with ScriptedBroker(on_publish=cut_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= 2 * forwarder.BRIEF_MOST)
+            assert max(bench.clock.waits) <= forwarder.QUICK

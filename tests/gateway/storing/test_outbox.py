@@ -252,7 +252,43 @@ async def test_the_first_record_after_a_pause_does_not_wait_for_the_window(tmp_p
     box = Outbox.open(tmp_path, Still(10_400), 5.0, random.Random(1))
     box.store(box.series("data", "a"), 1, body)
     assert box._wait() == pytest.approx(0.1)
+    box._last_commit = 0.9  # two windows less half a second ago
+    assert box._wait() == pytest.approx(5.0)
     await box.close()
+
+
+@pytest.mark.parametrize(("window", "now", "wait"), [(0.5, 10_000, 0.2), (0.2, 10_010, 0.07), (5.0, 10_000, 0.4)])
+async def test_the_lag_is_a_part_of_a_short_window(tmp_path, window, now, wait):
+    box = Outbox.open(tmp_path, Still(now), window, random.Random(1))
+    assert box._wait() == pytest.approx(wait)
+    await box.close()
+
+
+async def test_usage_counts_from_the_oldest_row_to_the_newest(outbox):
+    assert (await outbox.ask(Database.usage))[1] == 0
+    for _ in range(7):
+        outbox.store(outbox.series("data", "a"), 1, body)
+    await outbox.commit()
+    await outbox.commit([1, 2, 4])
+    used, rows = await outbox.ask(Database.usage)
+    assert rows == 5
+    assert used == await outbox.ask(Database.size)
+
+
+async def test_the_time_of_the_oldest_row_behind_another_is_known(outbox):
+    assert await outbox.ask(lambda file: file.oldest(0)) is None
+    for ts in (11, 12, 13):
+        outbox.store(outbox.series("data", "a"), ts, body)
+    await outbox.commit()
+    assert [await outbox.ask(lambda file, row=row: file.oldest(row)) for row in range(4)] == [11, 12, 13, None]
+
+
+async def test_the_first_record_of_a_series_is_number_1_and_waits_for_none_below(outbox):
+    outbox.store(outbox.series("data", "a"), 1, body)
+    outbox.store(outbox.series("data", "b"), 1, body)
+    await outbox.commit()
+    assert [each.body for each in await outbox.read(0, 9, 9)] == [body(1, 1)] * 2
+    assert [each.id for each in outbox.by_id.values()] == [1, 2]
 
 
 async def test_a_second_agent_on_the_same_outbox_is_refused(outbox, tmp_path):
