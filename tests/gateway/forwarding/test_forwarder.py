@@ -16,6 +16,7 @@ from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
 from parkgate.gateway.messages.topics import Topics
+from parkgate.gateway.storing import reader as reading
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
 
@@ -630,6 +631,7 @@ async def test_rows_that_are_not_there_any_more_are_told_with_their_range(outbox
 
 
 async def test_each_connection_has_its_number_on_the_disk_before_it_is_made(outbox):
+    outbox._since -= 3_600  # it has run for an hour: what uplinks have had is not written at every commit
     async with ScriptedBroker() as broker:
         bench = Bench(outbox, broker.url)
         async with running(bench):
@@ -697,3 +699,22 @@ async def test_connections_that_last_are_made_again_at_once_however_often(outbox
         async with running(bench):
             await bench.until(lambda: len(bench.clock.waits) >= 2 * forwarder.BRIEF_MOST)
             assert max(bench.clock.waits) <= forwarder.QUICK
+
+
+async def test_no_more_of_the_backlog_is_read_than_a_chunk_ahead_of_the_window(outbox, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    monkeypatch.setattr(reading, "PIECE", 5)
+
+    def hold_rows(session, publish):
+        if not publish.topic.endswith("/event"):
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_rows) as broker:
+        bench = Bench(outbox, broker.url, window=6)
+        await bench.store(*[""] * 40)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and rows_of(broker.sessions[0]))
+            await asyncio.sleep(0.05)
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(broker.sessions[0]).count("status") > 1)
+            assert [row for row in range(1, 41) if bench.reader.handed_out(row)] == [*range(1, 11)]

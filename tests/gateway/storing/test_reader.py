@@ -38,6 +38,9 @@ async def test_a_new_uplink_begins_with_what_is_stored_from_now_on(outbox):
     assert (reader.waiting, reader.behind) == (2, True)
     reader.settle(await handed(reader), NOW)
     assert (reader.waiting, reader.settled) == (0, 2)
+    await fill(outbox, 2)
+    reader.settle(await handed(reader), NOW)
+    assert (reader.waiting, reader.settled) == (0, 4)
 
 
 async def test_the_backlog_is_handed_out_once_oldest_first_and_again_after_a_rewind(outbox):
