@@ -351,15 +351,21 @@ def _known(journal: Path | None) -> dict[str, Fate]:
     return {fate.key: fate for fate in fates if fate.by}
 
 
-def _fates(mutants: Sequence[Mutant], workers: int, journal: Path | None, console: Console) -> dict[str, Fate]:
-    """Run all that the journal does not know; tell each survivor as it is found."""
+def _fates(
+    mutants: Sequence[Mutant], workers: int, journal: Path | None, console: Console
+) -> tuple[dict[str, Fate], list[str]]:
+    """Run all that the journal does not know; tell each survivor as it is found.
+
+    Gives with the fates what fails in the copies afterwards, without a mutant: it would have killed by itself.
+    """
+    tests = list(dict.fromkeys(test for each in mutants for test in each.tests))
     fates = _known(journal)
     left = [mutant for mutant in mutants if mutant.key not in fates]
     bar = Progress(TextColumn("mutants"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(), console=console)
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder, ThreadPoolExecutor(workers) as pool:
         copies: queue.SimpleQueue[Copy] = queue.SimpleQueue()
         made = [Copy(Path(folder) / "0")]
-        taken = made[0].seconds(list(dict.fromkeys(test for each in mutants for test in each.tests)))
+        taken = made[0].seconds(tests)
         made += [Copy(Path(folder) / str(number), made[0].tree) for number in range(1, workers)]
         for copy in made:
             if not copy.imports_itself():
@@ -392,7 +398,8 @@ def _fates(mutants: Sequence[Mutant], workers: int, journal: Path | None, consol
             except BaseException:
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
-    return fates
+        after = [failed for failed in pool.map(lambda copy: copy.tested(tests, 1_200), made) if failed]
+    return fates, after
 
 
 def run(
@@ -401,12 +408,13 @@ def run(
     """Make the mutants and run their tests; give how many were killed, of the generated and of the named ones."""
     console = Console(highlight=False)
     groups = {"generated mutants": generated(sample, seed), "named mutants": named()}
-    fates = _fates([mutant for group in groups.values() for mutant in group], workers, journal, console)
+    fates, after = _fates([mutant for group in groups.values() for mutant in group], workers, journal, console)
     alive = {case: [mutant for mutant in group if not fates[mutant.key].by] for case, group in groups.items()}
     if survivors is not None:
         told = [f"{mutant.place} {mutant.name}\n{mutant.diff()}\n" for group in alive.values() for mutant in group]
         survivors.write_text("\n".join(told), encoding="utf-8")
-    rows = []
+    control = ", ".join(after) or "none fails"
+    rows = [Row("the same tests without a mutant, before and behind", control, "none fails", not after)]
     for case, least in (("generated mutants", GOAL), ("named mutants", 100)):
         count = len(groups[case])
         killed = count - len(alive[case])

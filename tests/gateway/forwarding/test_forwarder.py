@@ -10,8 +10,9 @@ from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
 
 from parkgate.config.site import Uplink
 from parkgate.gateway.clock import SystemClock
-from parkgate.gateway.forwarding import forwarder, window
+from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
+from parkgate.gateway.forwarding import window as watching
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
@@ -258,7 +259,7 @@ async def test_nobody_subscribed_counts_as_delivered_unless_the_site_says_hold(o
 
 
 async def test_a_link_that_gives_no_puback_is_cut_and_the_row_goes_by_the_next(outbox, monkeypatch):
-    monkeypatch.setattr(window, "STUCK", 0.15)
+    monkeypatch.setattr(watching, "STUCK", 0.15)
 
     def silent_once(session, publish):
         if not publish.topic.endswith("data/a"):
@@ -643,13 +644,14 @@ async def test_each_connection_has_its_number_on_the_disk_before_it_is_made(outb
                 await bench.until(lambda: not bench.forwarder.online)
 
 
-async def test_how_much_backfill_may_be_on_its_way_is_a_share_of_the_window_in_full_packs(outbox):
+@pytest.mark.parametrize(("window", "packs"), [(10, 5), (1, 1)])
+async def test_how_much_backfill_may_be_on_its_way_is_a_share_of_the_window_in_full_packs(outbox, window, packs):
     async with ScriptedBroker() as broker:
-        bench = Bench(outbox, broker.url, window=10, backfill_share=0.5)
+        bench = Bench(outbox, broker.url, window=window, backfill_share=0.5)
         async with running(bench):
             await bench.until(lambda: bench.forwarder.online)
             lanes = bench.forwarder._session._lanes
-            assert (lanes.share, lanes.ramp.most) == (0.5, 5 * MAX_PAYLOAD)
+            assert (lanes.share, lanes.ramp.most) == (0.5, packs * MAX_PAYLOAD)
 
 
 async def test_packs_leave_room_for_what_stands_around_them_in_the_brokers_largest_packet(outbox):
