@@ -84,10 +84,10 @@ TESTS: dict[str, tuple[str, ...]] = {
     "gateway/forwarding/ramp.py": (_FORWARDING.format("ramp"), *_SENT, *_DAYS),
     "gateway/forwarding/refused.py": (_FORWARDING.format("refused"), *_SENT, *_DAYS),
     "gateway/forwarding/verdicts.py": (_FORWARDING.format("verdicts"), *_SENT, *_DAYS),
-    "gateway/forwarding/window.py": (_FORWARDING.format("forwarder"), *_DAYS),
-    "gateway/forwarding/listening.py": (_FORWARDING.format("forwarder"), *_DAYS),
+    "gateway/forwarding/window.py": (_FORWARDING.format("window"), _FORWARDING.format("forwarder"), *_DAYS),
+    "gateway/forwarding/listening.py": (_FORWARDING.format("listening"), _FORWARDING.format("forwarder"), *_DAYS),
     "gateway/forwarding/quarantine.py": (_FORWARDING.format("forwarder"), *_DAYS),
-    "gateway/forwarding/trade.py": (*_SENT, "tests/gateway/test_status.py", *_DAYS),
+    "gateway/forwarding/trade.py": (_FORWARDING.format("trade"), *_SENT, "tests/gateway/test_status.py", *_DAYS),
 }
 """Each file that is mutated, and its tests: the nearest and the fastest first."""
 LEFT_OUT = ("tests/gateway/storing/test_damage.py::test_hundred_and_fifty_damaged_outboxes",)

@@ -6,7 +6,7 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
+from support.scripted_broker import PUBLISH, ScriptedBroker, acknowledge, connack, limits
 
 from parkgate.config.site import Uplink
 from parkgate.gateway.clock import SystemClock
@@ -720,3 +720,32 @@ async def test_no_more_of_the_backlog_is_read_than_a_chunk_ahead_of_the_window(o
             bench.forwarder.refresh()
             await bench.until(lambda: topics(broker.sessions[0]).count("status") > 1)
             assert [row for row in range(1, 41) if bench.reader.handed_out(row)] == [*range(1, 11)]
+
+
+async def test_a_late_will_is_contradicted_while_online(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and broker.sessions[0].subscriptions)
+            (session,) = broker.sessions
+            sent = topics(session).count("status")
+            topic = f"{ROOT}/status".encode()
+            late = json.dumps({"state": "offline", "connection": 1}).encode()
+            session.send(PUBLISH, len(topic).to_bytes(2, "big") + topic + b"\0" + late)
+            await bench.until(lambda: topics(session).count("status") == sent + 1)
+            assert json.loads(session.publishes[-1].payload)["state"] == "online"
+
+
+async def test_after_it_has_caught_up_once_a_new_backlog_is_read_on_as_fast_as_it_is_taken(outbox, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    monkeypatch.setattr(reading, "PIECE", 5)
+    monkeypatch.setattr(room, "WATCH", 1_000.0)
+    monkeypatch.setattr(room, "IDLE", 1_000.0)
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, window=6)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder._session._leaving == {})
+            monkeypatch.setattr(room, "LIVE_BYTES", 0)
+            await bench.store(*[""] * 60)
+            await bench.until(lambda: not bench.reader.waiting)
+            assert len(rows_of(broker.sessions[0])) == 60
