@@ -622,7 +622,7 @@ async def test_rows_that_are_not_there_any_more_are_told_with_their_range(outbox
     async with ScriptedBroker() as broker:
         bench = Bench(outbox, broker.url)
         await bench.store(*"aaaaaaaaa")
-        await outbox.commit([2, 3, 6, 7, 8])
+        await outbox.commit([2, 4, 6, 7, 8])
         async with running(bench):
             await bench.until(lambda: not bench.reader.waiting)
             assert [each for each in bench.told if each[0] == "not-kept"] == [
@@ -750,3 +750,22 @@ async def test_after_it_has_caught_up_once_a_new_backlog_is_read_on_as_fast_as_i
             await bench.store(*[""] * 60)
             await bench.until(lambda: not bench.reader.waiting)
             assert len(rows_of(broker.sessions[0])) == 60
+
+
+async def test_a_status_waits_for_no_row_that_is_on_its_way(outbox):
+    held = []
+
+    def hold_data(session, publish):
+        held.append(publish) if "/data/" in publish.topic else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_data) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder._session._leaving == {})
+            await bench.store("a")
+            await bench.until(lambda: held)
+            (session,) = broker.sessions
+            sent = topics(session).count("status")
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == sent + 1)
+            assert bench.reader.waiting == 1
