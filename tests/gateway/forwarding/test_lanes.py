@@ -105,6 +105,7 @@ def test_what_is_put_first_goes_before_what_waited():
     assert lanes.live_bytes == 20
     for lane in (Lane.ALARM, Lane.GREETING, Lane.BACKFILL):
         lanes.first(message(lane))
+        assert lanes.live_bytes == 20
         lanes.clear_rows() if lane is Lane.BACKFILL else lanes.done(lanes.next(10))
         assert lanes.live_bytes == (0 if lane is Lane.BACKFILL else 20)
     lanes.add(message(Lane.LIVE, "waited"))
