@@ -151,6 +151,7 @@ class Session:
             while self._poison:
                 for message in await set_apart(self._trade, *self._poison.pop()):
                     self._lanes.add(message)
+                    self._wake.set()
             if not self._reader.waiting:
                 await self._caught_up()
             if self._hungry():

@@ -6,15 +6,18 @@ import random
 from contextlib import asynccontextmanager
 
 import pytest
-from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
+from support.scripted_broker import PUBLISH, ScriptedBroker, acknowledge, connack, limits
 
 from parkgate.config.site import Uplink
 from parkgate.gateway.clock import SystemClock
-from parkgate.gateway.forwarding import forwarder, window
+from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
+from parkgate.gateway.forwarding import window as watching
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.trade import Trade
+from parkgate.gateway.messages.encode import MAX_PAYLOAD
 from parkgate.gateway.messages.topics import Topics
+from parkgate.gateway.storing import reader as reading
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.reader import Reader
 
@@ -128,6 +131,9 @@ async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_
             assert session.connect.will.topic == f"{ROOT}/status"
             assert json.loads(session.connect.will.payload)["state"] == "offline"
             assert session.connect.will.retain
+            counters = bench.forwarder.counters
+            assert (counters.nobody, counters.delivered, counters.refused) == (0, 1, {})
+            await bench.until(lambda: counters.sent_bytes == sum(len(each.payload) for each in session.publishes))
 
 
 async def test_rows_stored_before_the_connection_are_backfill_and_later_ones_live(outbox):
@@ -247,12 +253,13 @@ async def test_nobody_subscribed_counts_as_delivered_unless_the_site_says_hold(o
             await bench.until(lambda: bench.forwarder.online)
             await bench.store("a")
             await bench.until(lambda: bench.forwarder.counters.nobody)
+            assert bench.forwarder.counters.nobody == 1
             assert bench.forwarder.counters.delivered == delivered
             assert bench.reader.waiting == 1 - delivered
 
 
 async def test_a_link_that_gives_no_puback_is_cut_and_the_row_goes_by_the_next(outbox, monkeypatch):
-    monkeypatch.setattr(window, "STUCK", 0.15)
+    monkeypatch.setattr(watching, "STUCK", 0.15)
 
     def silent_once(session, publish):
         if not publish.topic.endswith("data/a"):
@@ -518,3 +525,247 @@ async def test_a_row_refused_once_while_the_next_of_its_topic_was_taken_goes_aga
             session.ack(second)
             await bench.until(lambda: not bench.reader.waiting)
             assert bench.reader.settled == 2
+
+
+async def test_what_is_on_its_way_is_not_sent_again_when_a_refused_topic_is_taken(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.02)
+    allowed, held = [], []
+
+    def script(session, publish):
+        if publish.topic.endswith("/data/b"):
+            held.append((session, publish))
+        elif publish.topic.endswith("/data/a"):
+            session.ack(publish, 0 if allowed else 0x87)
+        else:
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=script) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: 0x87 in bench.forwarder.counters.refused)
+            await bench.store("a", "b")
+            await bench.until(lambda: held)
+            allowed.append(True)
+            await bench.until(lambda: bench.reader.settled == 2)
+            ((session, publish),) = held
+            session.ack(publish)
+            await bench.until(lambda: not bench.reader.waiting)
+            assert sum(each.topic.endswith("/b") for each in rows_of(session)) == 1
+
+
+async def test_it_listens_to_its_own_status_once_that_is_retained(outbox):
+    held = []
+
+    def hold_status(session, publish):
+        held.append(publish) if publish.topic.endswith("/status") and not held else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            (session,) = broker.sessions
+            await asyncio.sleep(0.05)
+            assert session.subscriptions == []
+            session.ack(held[0])
+            await bench.until(lambda: session.subscriptions)
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == 2)
+            await asyncio.sleep(0.05)
+            assert session.subscriptions == [f"{ROOT}/status"]
+
+
+async def test_a_broker_that_says_it_is_busy_is_asked_ever_more_seldom(outbox):
+    def busy(session, connect):
+        session.writer.write(connack(connect.version, 0x89))
+
+    async with ScriptedBroker(on_connect=busy) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= 12)
+            assert max(bench.clock.waits[:1]) < 40
+            assert max(bench.clock.waits) > 100
+
+
+async def test_connections_that_are_accepted_and_lost_at_once_each_time_are_made_more_seldom(outbox):
+    def cut_status(session, publish):
+        session.cut()
+
+    async with ScriptedBroker(on_publish=cut_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= forwarder.BRIEF_MOST + 1)
+            quick, patient = bench.clock.waits[: forwarder.BRIEF_MOST - 1], bench.clock.waits[forwarder.BRIEF_MOST - 1]
+            assert max(quick) <= forwarder.QUICK
+            assert patient >= 20
+
+
+async def test_a_broker_that_retains_nothing_is_told_again_after_a_while_what_it_would_retain(outbox, monkeypatch):
+    def forgetful(session, connect):
+        session.writer.write(connack(connect.version, properties=limits(retain=False)))
+
+    monkeypatch.setattr(room, "IDLE", 0.02)
+    async with ScriptedBroker(on_connect=forgetful) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            await asyncio.sleep(0.1)
+            (session,) = broker.sessions
+            assert topics(session).count("meta/a") == 1
+            monkeypatch.setattr(room, "AGAIN", 0.05)
+            await bench.until(lambda: topics(session).count("meta/a") == 2)
+            assert topics(session).count("status") == 2
+
+
+async def test_rows_that_are_not_there_any_more_are_told_with_their_range(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*"aaaaaaaaa")
+        await outbox.commit([2, 4, 6, 7, 8])
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            assert [each for each in bench.told if each[0] == "not-kept"] == [
+                ("not-kept", "park", {"count": 5, "from": 2, "to": 8})
+            ]
+            assert (bench.reader.settled, bench.reader.delivered) == (9, 4)
+
+
+async def test_each_connection_has_its_number_on_the_disk_before_it_is_made(outbox):
+    outbox._since -= 3_600  # it has run for an hour: what uplinks have had is not written at every commit
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            for count in (1, 2, 3):
+                await bench.until(lambda count=count: bench.forwarder.online and len(broker.sessions) == count)
+                (state,) = await outbox.ask(Database.uplinks)
+                assert state.connections == count
+                broker.sessions[-1].cut()
+                await bench.until(lambda: not bench.forwarder.online)
+
+
+@pytest.mark.parametrize(("window", "packs"), [(10, 5), (1, 1)])
+async def test_how_much_backfill_may_be_on_its_way_is_a_share_of_the_window_in_full_packs(outbox, window, packs):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, window=window, backfill_share=0.5)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            lanes = bench.forwarder._session._lanes
+            assert (lanes.share, lanes.ramp.most) == (0.5, packs * MAX_PAYLOAD)
+
+
+@pytest.mark.parametrize("largest", [1_000, 1_300, 1_700])
+async def test_packs_leave_room_for_what_stands_around_them_in_the_brokers_largest_packet(outbox, largest):
+    def small(session, connect):
+        session.writer.write(connack(connect.version, properties=limits(max_packet=largest)))
+
+    async with ScriptedBroker(on_connect=small) as broker:
+        bench = Bench(outbox, broker.url)
+        await bench.store(*["a"] * 60)
+        async with running(bench):
+            await bench.until(lambda: not bench.reader.waiting)
+            sizes = [len(each.payload) for each in rows_of(broker.sessions[0])]
+            assert largest - 400 < max(sizes) <= largest - 300
+            assert bench.forwarder.counters.refused == {}
+
+
+async def test_a_waiting_uplink_promises_to_turn_again_within_its_wait_and_the_longest_dial(outbox):
+    promised = []
+    async with ScriptedBroker() as gone:
+        url = gone.url
+    bench = Bench(outbox, url)
+    heart = bench.forwarder._trade.heart
+    real = heart.expect
+
+    class Noted:
+        late = False
+
+        def expect(self, seconds):
+            promised.append(seconds)
+            real(seconds)
+
+    object.__setattr__(bench.forwarder._trade, "heart", Noted())
+    async with running(bench):
+        await bench.until(lambda: len(bench.clock.waits) >= 2)
+    waits = [each - forwarder.LONGEST_DIAL for each in promised if each != forwarder.LONGEST_DIAL]
+    assert waits[:2] == pytest.approx(bench.clock.waits[:2])
+
+
+async def test_connections_that_last_are_made_again_at_once_however_often(outbox, monkeypatch):
+    monkeypatch.setattr(forwarder, "BRIEF", 0.0)
+
+    def cut_status(session, publish):
+        session.cut()
+
+    async with ScriptedBroker(on_publish=cut_status) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) >= 2 * forwarder.BRIEF_MOST)
+            assert max(bench.clock.waits) <= forwarder.QUICK
+
+
+async def test_no_more_of_the_backlog_is_read_than_a_chunk_ahead_of_the_window(outbox, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    monkeypatch.setattr(reading, "PIECE", 5)
+
+    def hold_rows(session, publish):
+        if not publish.topic.endswith("/event"):
+            acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_rows) as broker:
+        bench = Bench(outbox, broker.url, window=6)
+        await bench.store(*[""] * 40)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and rows_of(broker.sessions[0]))
+            await asyncio.sleep(0.05)
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(broker.sessions[0]).count("status") > 1)
+            assert [row for row in range(1, 41) if bench.reader.handed_out(row)] == [*range(1, 11)]
+
+
+async def test_a_late_will_is_contradicted_while_online(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and broker.sessions[0].subscriptions)
+            (session,) = broker.sessions
+            sent = topics(session).count("status")
+            topic = f"{ROOT}/status".encode()
+            late = json.dumps({"state": "offline", "connection": 1}).encode()
+            session.send(PUBLISH, len(topic).to_bytes(2, "big") + topic + b"\0" + late)
+            await bench.until(lambda: topics(session).count("status") == sent + 1)
+            assert json.loads(session.publishes[-1].payload)["state"] == "online"
+
+
+async def test_after_it_has_caught_up_once_a_new_backlog_is_read_on_as_fast_as_it_is_taken(outbox, monkeypatch):
+    monkeypatch.setattr(reading, "CHUNK", 10)
+    monkeypatch.setattr(reading, "PIECE", 5)
+    monkeypatch.setattr(room, "WATCH", 1_000.0)
+    monkeypatch.setattr(room, "IDLE", 1_000.0)
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, window=6)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder._session._leaving == {})
+            monkeypatch.setattr(room, "LIVE_BYTES", 0)
+            await bench.store(*[""] * 60)
+            await bench.until(lambda: not bench.reader.waiting)
+            assert len(rows_of(broker.sessions[0])) == 60
+
+
+async def test_a_status_waits_for_no_row_that_is_on_its_way(outbox):
+    held = []
+
+    def hold_data(session, publish):
+        held.append(publish) if "/data/" in publish.topic else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_data) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder._session._leaving == {})
+            await bench.store("a")
+            await bench.until(lambda: held)
+            (session,) = broker.sessions
+            sent = topics(session).count("status")
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == sent + 1)
+            assert bench.reader.waiting == 1

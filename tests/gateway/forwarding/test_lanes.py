@@ -102,6 +102,14 @@ def test_what_is_put_first_goes_before_what_waited():
     lanes = Lanes()
     lanes.add(message(Lane.LIVE, "waited"))
     lanes.first(message(Lane.LIVE, "first"))
+    assert lanes.live_bytes == 20
+    for lane in (Lane.ALARM, Lane.GREETING, Lane.BACKFILL):
+        lanes.first(message(lane))
+        assert lanes.live_bytes == 20
+        lanes.clear_rows() if lane is Lane.BACKFILL else lanes.done(lanes.next(10))
+        assert lanes.live_bytes == (0 if lane is Lane.BACKFILL else 20)
+    lanes.add(message(Lane.LIVE, "waited"))
+    lanes.first(message(Lane.LIVE, "first"))
     assert [lanes.next(10).topic, lanes.next(10).topic] == ["first", "waited"]
     assert lanes.live_bytes == 0
 
@@ -137,6 +145,7 @@ def test_every_message_goes_once_and_the_window_is_never_passed(lanes_of, window
         gone.append(done.topic)
     assert sorted(gone) == sorted(str(place) for place in range(len(lanes_of)))
     assert lanes.live_bytes == 0
+    assert (lanes.live_bytes, lanes.late_bytes, sum(lanes.flying)) == (0, 0, 0)
 
 
 def test_a_live_snapshot_is_retained_and_an_event_is_not():
@@ -169,3 +178,13 @@ def test_a_pack_is_json_one_record_a_line():
     (pack,) = backfill_messages(TOPICS, records, 60_000)
     assert json.loads(pack.payload) == [{"seq": 0}, {"seq": 1}, {"seq": 2}]
     assert len(pack.payload.splitlines()) == 3
+
+
+def test_a_pack_is_filled_to_the_last_byte_of_its_limit():
+    records = [record(number, size=20) for number in (1, 2, 3)]
+    size = len(backfill_messages(TOPICS, records[:2], 1_000)[0].payload)
+    limit = next(limit for limit in range(1_000) if len(backfill_messages(TOPICS, records[:2], limit)) == 1)
+    assert limit == 2 * 22 >= size
+    assert [each.rows for each in backfill_messages(TOPICS, records, limit)] == [(1, 2), (3,)]
+    assert [each.rows for each in backfill_messages(TOPICS, records, 3 * 22 - 1)] == [(1, 2), (3,)]
+    assert [each.rows for each in backfill_messages(TOPICS, [*records, record(4, size=20)], limit)] == [(1, 2), (3, 4)]

@@ -54,3 +54,11 @@ def test_one_message_may_always_go_and_more_only_as_far_as_is_allowed():
     assert ramp.admits(0, FULL)
     assert ramp.admits(LEAST - 10, 10)
     assert not ramp.admits(LEAST - 10, 11)
+
+
+def test_what_is_allowed_doubles_but_never_beyond_eight_times_what_was_quick():
+    ramp, seen = Ramp(3 * FULL), []
+    for seconds, size in [(0.1, 8_000), (0.1, 1_500), (0.1, 3_000), (QUICK, FULL), (SLOW, FULL), (SLOW + 0.1, 100)]:
+        ramp.acknowledged(seconds, size)
+        seen.append(ramp.allowed)
+    assert seen == [16_000, 16_000, 24_000, 24_000, 24_000, 12_000]

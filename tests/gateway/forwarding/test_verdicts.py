@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parkgate.gateway.forwarding.verdicts import Verdict, verdict
+from parkgate.gateway.forwarding.verdicts import TOO_LARGE, VERDICTS, Verdict, verdict
 
 D, T, Q, C = Verdict.DELIVERED, Verdict.RETRY, Verdict.QUARANTINE, Verdict.RECONNECT
 
@@ -29,3 +29,8 @@ def test_what_carries_no_rows_is_never_quarantined():
 @given(st.integers(0x80, 0xFF), st.booleans(), st.booleans())
 def test_refused_is_never_taken_for_delivered(code, hold, rows):
     assert verdict(code, hold=hold, rows=rows) is not D
+
+
+def test_the_table_has_every_code_of_the_standard_and_the_one_that_is_ours():
+    of_puback = {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99}  # MQTT 5, table 3-4
+    assert set(VERDICTS) == of_puback | {TOO_LARGE}

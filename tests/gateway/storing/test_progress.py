@@ -65,3 +65,17 @@ def test_it_knows_the_highest_settled_row_and_where_settled_rows_begin_again(pos
     assert progress.highest == max(rows)
     beyond = [row for row in rows if row > progress.position]
     assert progress.begins_again == min(beyond, default=progress.position + 1)
+
+
+@given(st.integers(0, 10), ranges, st.integers(100, 120))
+def test_it_knows_where_settled_rows_begin_behind_any_row_and_where_they_end(position, settled, newest):
+    progress = Progress(position)
+    for first, last in settled:
+        progress.settle(first, last)
+    for row in range(1, 101):
+        begins = progress.settled_from(row, newest)
+        assert begins == next((each for each in range(row, newest + 1) if progress.covers(each)), newest + 1)
+        if progress.covers(row):
+            until = progress.settled_until(row)
+            assert all(progress.covers(each) for each in range(row, until + 1))
+            assert not progress.covers(until + 1)

@@ -33,10 +33,14 @@ async def test_a_new_uplink_begins_with_what_is_stored_from_now_on(outbox):
     await fill(outbox, 4)
     reader = reader_of(outbox)
     assert (reader.waiting, reader.behind, reader.settled) == (0, False, 0)
+    assert (reader.state.connections, reader.state.reached, reader.delivered) == (0, 0, 0)
     await fill(outbox, 2)
     assert (reader.waiting, reader.behind) == (2, True)
     reader.settle(await handed(reader), NOW)
     assert (reader.waiting, reader.settled) == (0, 2)
+    await fill(outbox, 2)
+    reader.settle(await handed(reader), NOW)
+    assert (reader.waiting, reader.settled) == (0, 4)
 
 
 async def test_the_backlog_is_handed_out_once_oldest_first_and_again_after_a_rewind(outbox):
@@ -55,6 +59,7 @@ async def test_live_rows_pass_the_backlog_and_are_not_handed_out_again(outbox, m
     await fill(outbox, 3)
     outbox.followers.append(reader.take)
     await fill(outbox, 2)
+    assert reader.waiting == 5, "what was handed out is not settled yet"
     reader.settle([4, 5], NOW)
     rows = await handed(reader) + await handed(reader)
     assert rows == [1, 2, 3]
@@ -198,3 +203,41 @@ async def test_millions_of_rows_that_are_gone_are_one_range(outbox):
     assert reader.expire(gone, NOW) == 49_999_998
     reader.settle([1, 2], NOW)
     assert (reader.waiting, reader.state.progress.ahead) == (0, "[]")
+
+
+async def test_the_backlog_is_read_piece_by_piece_and_handed_out_in_whole_chunks(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PIECE", 2)
+    monkeypatch.setattr(room, "CHUNK", 6)
+    reader = reader_of(outbox)
+    await fill(outbox, 13)
+    for expected in (range(1, 7), range(7, 13), [13], []):
+        rows, gone = await reader.backlog()
+        assert [row.id for row in rows] == [*expected]
+        assert gone == []
+
+
+async def test_alarms_are_handed_out_before_the_backlog_and_only_once(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 5)
+    for name in ("a", "b"):
+        outbox.store(outbox.series("alarm", name), NOW, lambda seq, low: b"alarm %d" % seq)
+        await fill(outbox, 1)
+    assert [each.id for each in await reader.alarms()] == [6, 8]
+    assert reader.handed_out(6)
+    assert not reader.handed_out(5)
+    assert await reader.alarms() == []
+    rows = [*await handed(reader), *await handed(reader), *await handed(reader)]
+    assert rows == [1, 2, 3, 4, 5, 7, 9]
+    reader.settle([6], NOW)
+    assert not reader.handed_out(6)
+    assert outbox.series("alarm", "a").low == 1
+    reader.settle([1, 2, 3, 4, 5], NOW)
+    assert outbox.series("alarm", "a").low == 2
+
+
+async def test_what_expired_was_settled_and_not_delivered(outbox):
+    reader = reader_of(outbox)
+    await fill(outbox, 9)
+    reader.settle([1, 2, 3], NOW)
+    assert reader.expire([(3, 4), (6, 8)], NOW) == 4
+    assert (reader.settled, reader.delivered, reader.waiting) == (7, 3, 2)

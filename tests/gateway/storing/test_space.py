@@ -5,6 +5,7 @@ import random
 import shutil
 import sqlite3
 import subprocess
+from types import SimpleNamespace
 
 import pytest
 
@@ -13,6 +14,7 @@ from parkgate.gateway.storing import opening, space
 from parkgate.gateway.storing import outbox as room
 from parkgate.gateway.storing.database import Database, OutboxFault
 from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.wal import PAGE
 
 
 def reopen(path):
@@ -279,6 +281,13 @@ async def test_what_found_no_place_while_the_disk_was_full_is_told_when_it_store
     assert (outbox.stored, series.seq) == (1, 1)
 
 
+@pytest.mark.parametrize("most", [1_000_000, 80_000_000])
+async def test_its_file_is_held_to_little_more_than_it_may_use(outbox, most):
+    assert await outbox.room(most) == most
+    (pages,) = await outbox.ask(lambda file: file._connection.execute("PRAGMA max_page_count").fetchone())
+    assert pages == (most + max(most // 8, space.LOG)) // PAGE
+
+
 @pytest.mark.parametrize("name", ["SQLITE_READONLY", "SQLITE_IOERR_WRITE", "SQLITE_IOERR_READ"])
 async def test_a_disk_that_fails_while_something_is_asked_ends_the_agent(outbox, name):
     def broken(_):
@@ -295,3 +304,75 @@ def test_the_reserve_holds_the_wal_and_the_wal_stays_small(disk_size):
     assert space.log(disk_size) <= 4_096_000
     assert space.reserve(disk_size) >= 2 * space.log(disk_size)
     assert space.reserve(disk_size) <= disk_size // 8
+
+
+def test_reserve_and_wal_are_parts_of_the_disk_and_the_outbox_in_memory_stays_below_its_limit():
+    assert (space.log(6_400_063), space.reserve(8_000_007), space.below(807)) == (100_000, 1_000_000, 707)
+    assert (space.log(10**12), space.reserve(10**12)) == (4_096_000, 33_554_432)
+
+
+class Held:
+    """A file of so many bytes that notes what it is held to."""
+
+    def __init__(self, allocated):
+        self.size = allocated
+        self.held = ()
+
+    def allocated(self):
+        return self.size
+
+    def limit(self, most, log):
+        self.held = (most, log)
+
+
+@pytest.mark.parametrize(
+    ("free", "most", "given", "held"),
+    [
+        (2_000, 2**40, 1_000_000 + 2_000 * 4_096 - 5_120_000, 1_000_000 + 2_000 * 4_096 - 2_560_000),
+        (9_000, 8_000_000, 8_000_000, 8_000_000 + 4_096_000),
+        (9_000, 2_000_000, 2_000_000, 2_000_000 + 4_096_000),
+        (0, 2**40, 0, 1_000_000 - 2_560_000),
+    ],
+)
+def test_what_is_free_less_a_reserve_is_what_the_outbox_may_use(monkeypatch, tmp_path, free, most, given, held):
+    disk = SimpleNamespace(f_blocks=10_000, f_frsize=4_096, f_bavail=free)
+    monkeypatch.setattr(space.os, "statvfs", lambda _: disk)
+    file = Held(1_000_000)
+    assert space.room(file, tmp_path, most) == given
+    assert file.held == (held, 640_000)
+
+
+async def test_a_disk_that_takes_nothing_is_told_as_such(outbox, monkeypatch):
+    assert await outbox.writable()
+
+    def full():
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(outbox._opened.folder, "probe", full)
+    assert not await outbox.writable()
+
+
+async def test_what_fits_is_stored_and_news_are_forgotten_only_once_everything_was(outbox, monkeypatch):
+    real, seen = outbox._database.commit, []
+    outbox.followers.append(seen.extend)
+
+    def small(records, uplinks, removed=()):
+        if len(records) > 6:
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        real(records, uplinks, removed)
+
+    await outbox.ask(lambda file: file.standing.keep_news(["{}"]))
+    outbox._told = False
+    monkeypatch.setattr(outbox._database, "commit", small)
+    for _ in range(10):
+        outbox.store(outbox.series("data", "a"), 7, body)
+    await outbox.commit()
+    assert [each.seq for each in seen] == [1, 2, 3, 4, 5]
+    assert "5" in outbox.fault
+    assert await outbox.ask(lambda file: file.standing.news()) == ["{}"]
+    await outbox.commit()
+    assert [each.seq for each in seen] == list(range(1, 11))
+    assert outbox.fault == ""
+    assert await outbox.ask(lambda file: file.standing.news()) == []
