@@ -22,13 +22,18 @@ _MAGIC, _BIG_ENDIAN = 0x377F0682, 0x377F0683
 _VERSION = 3_007_000
 _HEADER = struct.Struct(">8I")
 _FRAME = struct.Struct(">6I")
+_SECOND = _HEADER.size + _FRAME.size + PAGE
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """One page as a transaction left it; the last frame of a transaction has `commit`."""
+    """One page as a transaction left it; the last frame of a transaction has `commit`.
+
+    `ours` if it is of the log's present generation: what an older one left behind it is not.
+    """
 
     page: int
+    ours: bool
     commit: bool
     linked: bool
     content: bytes
@@ -38,7 +43,7 @@ def frames(log: bytes) -> tuple[bool, list[Frame]]:
     """Give whether the header is whole, and every frame.
 
     A frame of an older generation than the header's is neither `linked` nor a `commit`. Where the header is not whole
-    there is no telling.
+    the first frame tells the generation.
     """
     if len(log) < _HEADER.size:
         return False, []
@@ -46,16 +51,17 @@ def frames(log: bytes) -> tuple[bool, list[Frame]]:
     order = ">" if magic == _BIG_ENDIAN else "<"
     sound = magic in (_MAGIC, _BIG_ENDIAN) and (version, size) == (_VERSION, PAGE)
     sound = sound and _sum(log[:24], (0, 0), order) == (first, second)
-    return sound, list(_frames(log, (first, second), order, tuple(salts) if sound else None))
+    generation = tuple(salts) if sound or len(log) < _SECOND else _FRAME.unpack_from(log, _HEADER.size)[2:4]
+    return sound, list(_frames(log, (first, second), order, generation))
 
 
-def _frames(log: bytes, before: tuple[int, int], order: str, salts: tuple[int, ...] | None) -> Iterator[Frame]:
+def _frames(log: bytes, before: tuple[int, int], order: str, salts: tuple[int, ...]) -> Iterator[Frame]:
     for start in range(_HEADER.size, len(log) - _FRAME.size - PAGE + 1, _FRAME.size + PAGE):
         page, commit, salt, other, first, second = _FRAME.unpack_from(log, start)
         content = log[start + _FRAME.size : start + _FRAME.size + PAGE]
-        ours = salts in (None, (salt, other))
+        ours = salts == (salt, other)
         linked = ours and _sum(log[start : start + 8] + content, before, order) == (first, second)
-        yield Frame(page, ours and commit > 0, linked, content)
+        yield Frame(page, ours, ours and commit > 0, linked, content)
         before = first, second
 
 
@@ -106,12 +112,10 @@ def damaged(log: bytes) -> bool:
 
 
 def pages(log: bytes) -> list[tuple[int, bytes]]:
-    """Give every page version that was committed, the oldest first, whatever became of its content since.
+    """Give every page version of the log's generation, the oldest first, whatever became of its content since.
 
-    With them comes the beginning of a last transaction, which may be committed too, and the rest of it be lost.
+    What stands on them is believed by its own checksums. The last transaction may be among them though it was never
+    committed: its records were measured all the same, and nobody has seen other ones under their numbers.
     """
-    sound, found = frames(log)
-    end = committed(found) if sound else max((n for n, each in enumerate(found, 1) if each.linked), default=0)
-    while end < len(found) and found[end].linked:
-        end += 1
-    return [(each.page, each.content) for each in found[:end]]
+    _, found = frames(log)
+    return [(each.page, each.content) for each in found if each.ours]

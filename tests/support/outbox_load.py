@@ -18,6 +18,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.storing.database import OutboxFault, Record
 from parkgate.gateway.storing.keeper import Keeper
+from parkgate.gateway.storing.opening import News
 from parkgate.gateway.storing.outbox import Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
 
@@ -94,7 +95,9 @@ class Booked(Outbox):
 
     books: Books
 
-    async def commit(self, removed: Sequence[int] = (), *, progress: bool = False) -> None:
+    async def commit(
+        self, removed: Sequence[int] = (), *, progress: bool = False, declared: Sequence[News] = ()
+    ) -> None:
         books, queue = self.books, list(self._queue)
         gone = [*self._removed, *removed]
         begin = books.count()
@@ -103,7 +106,7 @@ class Booked(Outbox):
         books.identities.update(map(_identity, queue))
         recorded = {each.name: each.progress.settled for each in self._uplinks.values()} if progress or gone else {}
         try:
-            await super().commit(removed, progress=progress)
+            await super().commit(removed, progress=progress, declared=declared)
         except OutboxFault:
             # Whether it reached the disk nobody knows: it is under way for ever.
             asked = {each.id: (_identity(each), each.ts, each.body) for each in queue}
