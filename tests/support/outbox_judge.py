@@ -68,7 +68,7 @@ def undeclared(books: Books) -> list[int]:
     for commit in books.commits:
         entries.update(commit.stored)
         bodies = [json.loads(body) for (kind, *_), _, body in commit.stored.values() if kind == "event"]
-        declared = [each for each in bodies if each.get("event") == "expired"]
+        declared = [each["detail"] | {"subject": each["subject"]} for each in bodies if each.get("event") == "expired"]
         for row in commit.removed:
             kind, instrument, epoch, seq = entries[row][0]
             told = {

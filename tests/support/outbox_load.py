@@ -216,7 +216,7 @@ class Load:
         box.store(box.series(kind, instrument), self.clock.now(), encode, urgent=kind == "alarm")
 
     def _tell(self, name: str, subject: str, **detail: object) -> int:
-        body = {"event": name, "subject": subject, **detail}
+        body = {"event": name, "subject": subject, "detail": detail}
         return self.outbox.store(
             self.outbox.series("event", ""), self.clock.now(), lambda seq, _: json.dumps({**body, "seq": seq}).encode()
         )
