@@ -2,120 +2,19 @@
 
 import asyncio
 import json
-import random
-from contextlib import asynccontextmanager
 
 import pytest
 from support.scripted_broker import PUBLISH, ScriptedBroker, acknowledge, connack, limits
+from support.uplink_bench import ROOT, Bench, rows_of, running, topics
 
-from parkgate.config.site import Uplink
-from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.forwarding import window as watching
-from parkgate.gateway.forwarding.forwarder import Forwarder
-from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
-from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.storing import reader as reading
 from parkgate.gateway.storing.database import Database
-from parkgate.gateway.storing.reader import Reader
 
-ROOT = "park/v1/xuwei/gw-01"
 DECLARED = {"kind": "data", "uplinks": ["park"], "count": 1}
-
-
-class Hasty(SystemClock):
-    """The machine's clock, but nobody waits between two connections."""
-
-    def __init__(self):
-        self.waits = []
-
-    async def sleep(self, seconds):
-        self.waits.append(seconds)
-        await asyncio.sleep(min(seconds, 0.01))
-
-
-class Greeter:
-    """Says little."""
-
-    def __init__(self, outbox):
-        self.outbox = outbox
-        self.leaving = False
-
-    def status(self, state, reader, *, since, backlog_since=None, reason=None):
-        about = {"state": state, "connection": reader.state.connections, "reason": reason}
-        return json.dumps(about).encode()
-
-    async def metas(self, position):
-        return [("a", "rev1", b'{"rev":"rev1"}'), ("a", "rev2", b'{"rev":"rev2"}')]
-
-    async def left(self, uplink):
-        cleared = await self.outbox.ask(lambda file: file.descriptions.cleared(uplink))
-        return {} if "old" in cleared or not self.leaving else {"old": ["rev0"]}
-
-
-class Bench:
-    """An outbox, a forwarder, and what the test needs of both."""
-
-    def __init__(self, outbox, url, **options):
-        self.outbox = outbox
-        self.told = []
-        self.task = None
-        self.greeter = Greeter(outbox)
-        self.clock = Hasty()
-        self.reader = Reader(outbox, outbox.uplink("park"), [])
-        trade = Trade(
-            Uplink(name="park", url=url, **options),
-            Topics.of("park", "xuwei", "gw-01"),
-            outbox,
-            self.reader,
-            self.greeter,
-            self.clock,
-            self.tell,
-            self.clock.now,
-        )
-        self.forwarder = Forwarder(trade, "xuwei-gw-01", random.Random(1))
-
-    def tell(self, name, subject, **detail):
-        self.told.append((name, subject, detail))
-        return 0
-
-    async def store(self, *names, size=20):
-        for name in names:
-            series = self.outbox.series("data" if name else "event", name)
-            self.outbox.store(series, 7, lambda seq, low, name=name: json.dumps(
-                {"name": name, "seq": seq, "low": low, "pad": "x" * size}).encode())  # fmt: skip
-        await self.outbox.commit()
-
-    async def until(self, condition):
-        async with asyncio.timeout(20):
-            while not condition():
-                if self.task and self.task.done():
-                    self.task.result()
-                await asyncio.sleep(0.005)
-
-
-@asynccontextmanager
-async def running(bench):
-    task = bench.task = asyncio.create_task(bench.forwarder.run())
-    try:
-        yield
-        if task.done():
-            task.result()
-    finally:
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-
-
-def topics(session):
-    return [each.topic.removeprefix(ROOT + "/") for each in session.publishes]
-
-
-def rows_of(session):
-    """Give what carries rows: neither status nor meta."""
-    kinds = ("data", "backfill", "event")
-    return [each for each in session.publishes if each.topic.removeprefix(ROOT + "/").split("/")[0] in kinds]
 
 
 async def test_a_connection_begins_with_status_and_meta_and_only_then_lets_rows_flow(outbox):
