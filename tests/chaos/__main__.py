@@ -24,6 +24,7 @@ LONG: dict[str, dict[str, int]] = {
     "small_disk": {},
     "crash_loop": {"cycles": 300},
     "backlog": {"rows": 1_000_000},
+    "fates": {},
     "half_open": {},
     "slow_flash": {"seconds": 120},
     "soak": {"minutes": 30},
