@@ -33,7 +33,7 @@ class Listening:
         self.unanswered = False
 
     def _heard(self, payload: bytes) -> None:
-        with contextlib.suppress(ValueError, AttributeError, TypeError, LookupError):
+        with contextlib.suppress(ValueError, AttributeError, TypeError, LookupError, RecursionError):
             said = json.loads(payload)
             if said.get("state") == "offline" and said["connection"] <= self._ours:
                 self._contradict()
