@@ -40,6 +40,16 @@ class Connect:
     username: str | None
     password: str | None
     will: Publish | None
+    max_packet: int | None
+    """What MQTT 5 says of the largest packet that the client takes."""
+
+
+@dataclass(frozen=True)
+class Subscribe:
+    """A SUBSCRIBE as it came."""
+
+    topics: tuple[str, ...]
+    packet_id: int
 
 
 @dataclass
@@ -64,6 +74,19 @@ class Session:
         body = struct.pack("!H", publish.packet_id)
         with_code = code and self.connect is not None and self.connect.version == 5
         self.send(PUBACK, body + bytes([code]) if with_code else body)
+
+    def say(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
+        """Send a message of QoS 0 to the client."""
+        assert self.connect is not None
+        name = topic.encode()
+        nothing = b"\0" if self.connect.version == 5 else b""
+        self.send(PUBLISH, struct.pack("!H", len(name)) + name + nothing + payload, flags=int(retain))
+
+    def grant(self, subscribe: Subscribe, code: int = 1) -> None:
+        """Send the SUBACK: a QoS granted, or from 0x80 on a refusal."""
+        assert self.connect is not None
+        nothing = b"\0" if self.connect.version == 5 else b""
+        self.send(SUBACK, struct.pack("!H", subscribe.packet_id) + nothing + bytes([code] * len(subscribe.topics)))
 
     def dismiss(self, code: int) -> None:
         """Send a DISCONNECT of MQTT 5 and close."""
@@ -114,6 +137,7 @@ def connack(version: int, code: int = 0, properties: bytes = b"") -> bytes:
 
 OnConnect = Callable[[Session, Connect], None]
 OnPublish = Callable[[Session, Publish], None]
+OnSubscribe = Callable[[Session, Subscribe], None]
 
 
 def accept(session: Session, connect: Connect) -> None:
@@ -127,22 +151,30 @@ def acknowledge(session: Session, publish: Publish) -> None:
         session.ack(publish)
 
 
+def allow(session: Session, subscribe: Subscribe) -> None:
+    """Grant QoS 1 to a subscription; nothing is ever sent to it by itself."""
+    session.grant(subscribe)
+
+
 class ScriptedBroker:
     """Listens on a free port of 127.0.0.1 as an async context manager; `sessions` holds every connection, in order.
 
-    `on_connect` and `on_publish` answer each CONNECT and PUBLISH, and may be changed while it runs.
+    `on_connect`, `on_publish` and `on_subscribe` answer each CONNECT, PUBLISH and SUBSCRIBE, and may be changed while
+    it runs.
     """
 
     def __init__(
         self,
         on_connect: OnConnect = accept,
         on_publish: OnPublish = acknowledge,
+        on_subscribe: OnSubscribe = allow,
         *,
         tls: ssl.SSLContext | None = None,
     ) -> None:
         self._tls = tls
         self.on_connect = on_connect
         self.on_publish = on_publish
+        self.on_subscribe = on_subscribe
         self.sessions: list[Session] = []
         self.problems: list[BaseException] = []
         self._tasks: set[asyncio.Task[None]] = set()
@@ -220,15 +252,16 @@ class ScriptedBroker:
 
     def _subscribed(self, session: Session, body: bytes) -> None:
         assert session.connect is not None
-        rest = body[2:]
+        (packet_id,), rest = struct.unpack_from("!H", body), body[2:]
         if session.connect.version == 5:
             rest = rest[1 + rest[0] :]
-        codes = b""
+        topics: list[str] = []
         while rest:
             topic, rest = _text(rest)
-            session.subscriptions.append(topic)
-            codes, rest = codes + bytes([min(1, rest[0] & 3)]), rest[1:]
-        session.send(SUBACK, body[:2] + (b"\0" if session.connect.version == 5 else b"") + codes)
+            topics.append(topic)
+            rest = rest[1:]
+        session.subscriptions += topics
+        self.on_subscribe(session, Subscribe(tuple(topics), packet_id))
 
 
 async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
@@ -244,11 +277,11 @@ async def read_packet(reader: asyncio.StreamReader) -> tuple[int, bytes]:
 
 
 def parse_connect(body: bytes) -> Connect:
-    """Read a CONNECT: MQTT 5, 3.1, and 3.1.1, 3.1. Properties are passed over (they are under 128 bytes here)."""
+    """Read a CONNECT: MQTT 5, 3.1, and 3.1.1, 3.1. Properties are under 128 bytes here."""
     protocol, rest = _text(body)
     assert protocol == "MQTT"
     version, flags, keepalive = struct.unpack_from("!BBH", rest)
-    rest = _without_properties(rest[4:], version)
+    properties, rest = rest[5 : 5 + rest[4]] if version == 5 else b"", _without_properties(rest[4:], version)
     client_id, rest = _text(rest)
     will = username = password = None
     if flags & 0x04:
@@ -261,7 +294,10 @@ def parse_connect(body: bytes) -> Connect:
     if flags & 0x40:
         password, rest = _text(rest)
     assert not rest
-    return Connect(version, bool(flags & 2), keepalive, client_id, username, password, will)
+    # All that a client of ours asks for; another property would be a surprise.
+    assert not properties or (len(properties), properties[0]) == (5, 0x27)
+    max_packet = struct.unpack("!I", properties[1:])[0] if properties else None
+    return Connect(version, bool(flags & 2), keepalive, client_id, username, password, will, max_packet)
 
 
 def parse_publish(head: int, body: bytes, version: int) -> Publish:

@@ -39,3 +39,23 @@ def test_one_message_without_its_puback_is_waited_for_longer_while_others_have_t
         flying.acknowledged(2, start + second)
     assert flying.stuck(start + LONGEST_STUCK) is None
     assert flying.stuck(start + LONGEST_STUCK + 0.5) == LONGEST_STUCK
+
+
+def test_the_seconds_of_a_dead_link_begin_with_what_was_sent_and_not_with_an_older_puback():
+    flying = Flying()
+    flying.add(1, MESSAGE, 100.0)
+    flying.acknowledged(1, 101.0)
+    flying.add(2, OTHER, 500.0)
+    assert flying.stuck(511.0) is None
+    assert flying.stuck(512.1) == STUCK
+
+
+def test_a_slow_link_that_acknowledges_late_but_steadily_is_never_dead():
+    flying = Flying()
+    for packet_id in range(1, 5):
+        flying.add(packet_id, MESSAGE, 0.0)
+    for packet_id in range(1, 1000):
+        now = packet_id * (STUCK - 0.1)
+        assert flying.stuck(now) is None
+        assert flying.acknowledged(packet_id, now)
+        flying.add(packet_id + 4, MESSAGE, now)
