@@ -90,7 +90,7 @@ async def test_a_clock_that_was_set_ends_the_wait_behind_a_certificate_that_was_
             await bench.until(lambda: len(bench.clock.waits) == 2)
 
 
-@pytest.mark.parametrize("code", [0x87, 0x8E, 0x88], ids=["not admitted", "taken over", "busy"])
+@pytest.mark.parametrize("code", [0x87, 0x8E, 0x8B], ids=["not admitted", "taken over", "busy"])
 async def test_a_clock_that_was_set_hurries_nobody_who_was_sent_away(outbox, code):
     def answer(session, connect):
         session.writer.write(connack(connect.version, 0x87 if code == 0x87 else 0))
