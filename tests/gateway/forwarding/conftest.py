@@ -58,8 +58,8 @@ async def publisher(acks):
     """Make publishers that leave at the end of the test."""
     made = []
 
-    def make(url, *, client_id="xuwei-gw-01", on_ack=acks, will=WILL, dialect=None, patience=10.0, **uplink):
-        more = {} if dialect is None else {"dialect": dialect}
+    def make(url, *, client_id="xuwei-gw-01", on_ack=acks, will=WILL, dialect=None, door=None, patience=10.0, **uplink):
+        more = {"door": door} if dialect is None else {"door": door, "dialect": dialect}
         park = Uplink(name="park", url=url, **uplink)
         made.append(Publisher(park, client_id, will, on_ack=on_ack, patience=patience, **more))
         return made[-1]
