@@ -35,17 +35,24 @@ class AgentTime:
     def unsynced(self, stamp: int) -> bool:
         """Look at the clock; tell whether a stamp (ms UTC) was taken from it while it cannot be believed.
 
-        A stamp far from what the clock shows is the instrument's own.
+        A stamp far from what the clock shows is the instrument's own; one near what it would show without the step
+        that is seen just now was taken before that.
         """
-        now = self.look()
-        return not self._keeper.known and abs(stamp - now) < _OURS
+        known = self._keeper.known
+        now, offset = self.look()
+        if abs(stamp - (now - offset)) < abs(stamp - now):
+            now -= offset
+        else:
+            known = self._keeper.known
+        return not known and abs(stamp - now) < _OURS
 
-    def look(self) -> int:
-        """Look at the clock, tell of a step, and give what it shows."""
+    def look(self) -> tuple[int, int]:
+        """Look at the clock, tell of a step; give what it shows, and by how much it was stepped."""
         now = self._clock.now()
-        if told := self._keeper.look(now, self._clock.monotonic()):
+        told = self._keeper.look(now, self._clock.monotonic())
+        if told:
             self._told(told.event, told.offset)
-        return now
+        return now, told.offset if told else 0
 
     async def run(self) -> None:
         """Look now and then, and keep the latest believed time; for ever."""

@@ -67,6 +67,32 @@ def test_a_stamp_that_is_the_instruments_own_needs_no_mark(tmp_path, told):
     assert time.unsynced(clock.now() - 1_000)
 
 
+def test_a_stamp_that_was_taken_just_before_the_clock_was_set_is_marked_all_the_same(tmp_path, told):
+    clock = Stepped(5_000)
+    time = time_of(tmp_path, clock, told)
+    clock.go(1)
+    stamp = clock.now()
+    clock.go(0.3, step=NOW)
+    assert time.unsynced(stamp)
+    assert told == [("clock-set", NOW)]
+    assert not time.unsynced(clock.now())
+
+
+def test_a_stamp_that_was_taken_just_before_a_leap_is_not_marked_and_the_next_is(tmp_path, told):
+    clock = Stepped(NOW)
+    time = time_of(tmp_path, clock, told)
+    clock.go(1)
+    stamp = clock.now()
+    clock.go(0.3, step=3650 * DAY)
+    assert not time.unsynced(stamp)
+    assert time.unsynced(clock.now())
+    stamp = clock.now()
+    clock.go(0.3, step=-3650 * DAY)
+    assert time.unsynced(stamp)
+    assert not time.unsynced(clock.now())
+    assert told == [("clock-stepped", 3650 * DAY), ("clock-set", -3650 * DAY)]
+
+
 async def test_the_latest_believed_time_outlives_a_stop_and_is_written_seldom(tmp_path, told):
     clock = Stepped(NOW)
     time = time_of(tmp_path, clock, told)
