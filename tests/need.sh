@@ -1,12 +1,12 @@
 #!/bin/sh
-# What the tests need and pip cannot install: a real mosquitto; as root also what breaks links and slows disks.
+# What the tests need and pip cannot install: a real mosquitto, a clock that lies; as root also what breaks links and slows disks.
 # `make test` runs it first.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
-programs=mosquitto
+programs="mosquitto faketime"
 if [ "$(id -u)" = 0 ]; then
-    programs="mosquitto ip iptables strace" # the last three are for tests that only root can make
+    programs="mosquitto faketime ip iptables strace" # the last three are for tests that only root can make
 fi
 missing=
 for program in $programs; do

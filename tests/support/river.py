@@ -22,6 +22,9 @@ data = "{data}"
 [[uplink]]
 name = "park"
 url = "{url}"
+"""
+
+TANK = """
 [[line]]
 name = "tanks"
 url = "{tanks}"
@@ -48,18 +51,20 @@ every = "200ms"
 
 
 def write_site(folder: Path, url: str, lines: dict[str, str], *, timeout: str = "1s") -> Path:
-    """Write a site of one OPC UA line `tanks` and the Modbus lines l1, l2 …, one instrument each."""
-    text = SITE.format(data=folder / "data", url=url, tanks=lines["tanks"])
-    for n in range(1, len(lines)):
+    """Write a site of the Modbus lines l1, l2 …, and of an OPC UA line `tanks` if it is there; one instrument each."""
+    text = SITE.format(data=folder / "data", url=url)
+    if "tanks" in lines:
+        text += TANK.format(tanks=lines["tanks"])
+    for n in range(1, len(lines) + ("tanks" not in lines)):
         text += LINE.format(n=n, address=lines[f"l{n}"], timeout=timeout)
     path = folder / "site.toml"
     path.write_text(text)
     return path
 
 
-def simulated(folder: Path, count: int) -> Park:
-    """Give a park of one tank on OPC UA and `count` gas detectors on Modbus TCP, on free ports."""
-    lines = {"tanks": "opc.tcp://127.0.0.1:4840/test"}
+def simulated(folder: Path, count: int, *, tank: bool = True) -> Park:
+    """Give a park of one tank on OPC UA (unless without) and `count` gas detectors on Modbus TCP, on free ports."""
+    lines = {"tanks": "opc.tcp://127.0.0.1:4840/test"} if tank else {}
     lines |= {f"l{n}": "modbus-tcp://127.0.0.1:502" for n in range(1, count + 1)}
     folder.mkdir(exist_ok=True)
     write_site(folder, "mqtt://127.0.0.1:1883", lines).rename(folder / "park.toml")
