@@ -1,5 +1,6 @@
 #!/bin/sh
-# What the tests need and pip cannot install: a real mosquitto, a clock that lies; as root also what breaks links and slows disks.
+# What the tests need and pip cannot install: a real mosquitto and a clock that lies; as root also what breaks links
+# and slows disks.
 # `make test` runs it first.
 set -eu
 

@@ -25,6 +25,7 @@ LONG: dict[str, dict[str, int]] = {
     "crash_loop": {"cycles": 300},
     "backlog": {"rows": 1_000_000},
     "fates": {},
+    "clocks": {},
     "half_open": {},
     "slow_flash": {"seconds": 120},
     "soak": {"minutes": 30},
