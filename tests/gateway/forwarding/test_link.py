@@ -13,6 +13,7 @@ from parkgate.gateway.forwarding.window import LONGEST_STUCK, STUCK
 @pytest.fixture(autouse=True)
 def _the_link_is_looked_at_often(monkeypatch):
     monkeypatch.setattr(room, "WATCH", 0.01)
+    monkeypatch.setattr(room, "IDLE", 0.01)
 
 
 class Held:

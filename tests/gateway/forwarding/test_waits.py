@@ -31,6 +31,7 @@ async def test_connections_that_are_lost_at_once_again_and_again_are_waited_for_
             await bench.until(lambda: len(bench.clock.waits) >= BRIEF_MOST + 3)
             waits = bench.clock.waits[: BRIEF_MOST + 3]
             assert max(waits[: BRIEF_MOST - 1]) <= QUICK
+            assert BRIEF_MOST == 4
             assert min(waits[BRIEF_MOST - 1 :]) >= Flapping.floor == 20
             assert max(waits) <= Flapping.cap
             assert "again within seconds" in bench.forwarder.fault
