@@ -5,7 +5,8 @@ later. What holds:
 
 - a step of less than a day is believed: clocks are set so;
 - at the start, and until it was believed once, the clock must not stand before the latest time that is known;
-- a leap of more than a day, and a clock that stands still, are not believed unless the kernel says it is synchronised;
+- a leap of more than a day, and a clock that stands still, are not believed unless the kernel says it is synchronised,
+  and says so after the step: what it said before is not of the time that is shown now;
 - `trusted` goes on with the monotonic clock through whatever is not believed: ages are judged by it.
 """
 
@@ -17,10 +18,14 @@ RELEASED = 1_767_225_600_000
 """Milliseconds UTC: 2026-01-01. No reading of this version was taken before it was written."""
 STEP = 500
 """Milliseconds between two looks that no adjusting of the clock's speed explains: NTP changes it by 0.05 % at most."""
+APART = 1.0
+"""Seconds: looks that follow closer than this are held against the same one before them, where there was no step."""
 LEAP = 86_400_000
 """Milliseconds: no clock that was right once is wrong by more."""
 _STUCK = 3
-"""So many steps at looks in a row are no steps but a clock that does not go."""
+"""So many steps, between which the clock was never seen to go, are no steps but a clock that does not go."""
+_SEEN = 0.1
+"""Seconds after which a clock that goes can be told from one that stands still."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,10 +63,16 @@ class Timekeeper:
 
     def look(self, wall: int, mono: float) -> Told | None:
         """Look at the clocks; tell of a step, or that the clock is believed from now on."""
-        offset = wall - self._wall - round((mono - self._mono) * 1000)
-        stepped = abs(offset) > STEP + (mono - self._mono)  # a millisecond a second: twice what NTP may
-        self._wall, self._mono = wall, mono
-        self._steps = self._steps + 1 if stepped else 0
+        passed = mono - self._mono
+        offset = wall - self._wall - round(passed * 1000)
+        stepped = abs(offset) > STEP + passed  # a millisecond a second: twice what NTP may
+        if stepped:
+            self.synchronised = None
+            self._steps += 1
+        elif passed >= _SEEN and abs(offset) < 500 * passed:  # it went at half its speed at least
+            self._steps = 0
+        if stepped or passed >= APART:
+            self._wall, self._mono = wall, mono
         before, self.known = self.known, self._believes(wall, mono)
         if self.known:
             self._believed, self._believed_mono, self._lost = wall, mono, False

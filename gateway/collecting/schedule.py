@@ -1,8 +1,9 @@
 """When each instrument of a line is read, pure: at once, then at wall-clock multiples of its period.
 
 The instruments of a line that share a period are spread evenly within it, since a line answers one question at a time.
-Turns are kept by the monotonic clock, so a stepped wall clock moves the multiples but never stops or bunches the
-reading; turns that could not be kept are counted, not made up for.
+Turns are kept by the monotonic clock, so a wall clock that is stepped, or stands still, moves the multiples but never
+stops or bunches the reading: a turn is due between half a period and one after the one before. Turns that could not be
+kept are counted, not made up for.
 """
 
 from __future__ import annotations
@@ -48,11 +49,12 @@ class Schedule:
         instrument = self._instruments[place]
         every = instrument.every
         early = min(_EARLY * every, _EARLY_MS)
+        phase = (wall - self._offsets[place] + early) % every
+        following = mono + every - phase + early
         if place in self._first:
             self._first.discard(place)
         else:
             self.missed[instrument.name] += int((mono - due + early) // every)
-        phase = (wall - self._offsets[place] + early) % every
-        wait = every - phase + early
-        heapq.heapreplace(self._turns, (mono + wait, place))
+            following = max(following, due + every / 2)
+        heapq.heapreplace(self._turns, (following, place))
         return instrument

@@ -7,14 +7,19 @@ import asyncio
 import gc
 import json
 import logging
+import os
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 from parkgate.config.load import load_site
+from parkgate.drivers.faults import Fault
 from parkgate.gateway import agent
 
 HELP = "run the agent of a site"
+LEAVING = 1.0
+"""Seconds that are given to what cannot be cancelled, before the process ends all the same."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,9 +35,20 @@ def run(arguments: argparse.Namespace) -> int:
     gc.collect()
     gc.freeze()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        account = runner.run(agent.run(site))
-    print(json.dumps({"account": account}), flush=True)
-    return 0
+        try:
+            account = runner.run(agent.run(site))
+        except Fault as fault:
+            print(fault, file=sys.stderr, flush=True)
+            code = 1
+        else:
+            print(json.dumps({"account": account}), flush=True)
+            code = 0
+        # Closing the loop waits for lookups of names, which nobody can cancel: a silent name server holds them long.
+        impatient = threading.Timer(LEAVING, os._exit, [code])
+        impatient.daemon = True
+        impatient.start()
+    impatient.cancel()
+    return code
 
 
 def loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -121,6 +121,43 @@ def test_a_clock_that_stands_still_is_not_believed_and_is_told_as_one_step_when_
     assert abs(before - clocks.trusted) < 60_000
 
 
+@pytest.mark.parametrize("apart", [0.001, 0.02, 0.1, 0.3, 0.5])
+def test_a_clock_that_stands_still_is_noticed_however_often_it_is_looked_at(apart):
+    clocks = Clocks(NOW)
+    clocks.stopped = True
+    begun = clocks.mono
+    told = []
+    while clocks.mono < begun + 60:
+        told.append(clocks.go(apart))
+        if clocks.mono >= begun + 3:
+            assert not clocks.keeper.known
+    assert len([each for each in told if each]) == 2, "then it is known that these are no steps"
+    clocks.stopped = False
+    told += [clocks.go(apart) for _ in range(round(3 / apart))]
+    assert clocks.keeper.known
+    assert [each.event for each in told if each] == ["clock-stepped", "clock-stepped", "clock-set"]
+    assert abs(sum(each.offset for each in told if each) + 60_000) <= STEP + 600, "all of it, but what is below a step"
+
+
+def test_steps_close_together_are_steps_while_the_clock_goes_between():
+    clocks = Clocks(NOW)
+    for step in (HOUR, -HOUR, HOUR, 2 * HOUR, -HOUR):
+        assert clocks.go(0.1, step) == Told("clock-stepped", step)
+        assert [clocks.go(0.1) for _ in range(3)] == [None] * 3
+    assert clocks.keeper.known
+
+
+@pytest.mark.parametrize("leap", [10 * YEAR, -300 * DAY + 1])
+def test_what_the_kernel_said_before_a_leap_does_not_make_it_right(leap):
+    clocks = Clocks(NOW, synchronised=True)
+    assert clocks.go(step=leap) == Told("clock-stepped", leap)
+    assert not clocks.keeper.known
+    assert clocks.trusted == NOW + 1000
+    clocks.keeper.synchronised = True
+    assert clocks.go() == Told("clock-set", 0), "the stamps since the leap were right: nothing is to be added"
+    assert clocks.trusted == clocks.wall
+
+
 @given(st.lists(st.tuples(st.floats(0.01, 100), st.integers(-20 * YEAR, 20 * YEAR) | st.just(0)), max_size=40))
 def test_trusted_time_never_leaps_while_the_kernel_says_nothing(turns):
     clocks = Clocks(NOW)

@@ -164,6 +164,33 @@ def test_after_a_step_of_the_wall_clock_everything_goes_on_within_a_period(every
     assert set(schedule.missed.values()) == {0}
 
 
+steps = st.lists(st.tuples(st.integers(0, 10_000), st.floats(-4e11, 4e11) | st.just(0.0)), max_size=8)
+
+
+@given(periods, walls, steps, st.sampled_from([0.0, 0.5, 1.0]))
+def test_no_step_and_no_stop_of_the_wall_clock_bunches_or_skips_turns(every, wall, steps, rate):
+    clocks = Clocks(wall=wall)
+    schedule = start(every, clocks)
+    at = {f"i{place}": [] for place in range(len(every))}
+    for pause, step in [*steps, (10 * max(every), 0.0)]:
+        end = clocks.mono + min(pause, 200 * min(every))
+        while schedule.next() <= end:
+            clocks.pass_(max(0.0, schedule.next() - clocks.mono), rate)
+            at[schedule.take(clocks.mono, clocks.wall).name].append(clocks.mono)
+        clocks.pass_(end - clocks.mono, rate)
+        clocks.wall += step
+    for place, period in enumerate(every):
+        apart = [later - earlier for earlier, later in pairwise(at[f"i{place}"])]
+        assert all(0.49 * period <= each <= 1.11 * period for each in apart)
+    assert set(schedule.missed.values()) == {0}
+
+
+def test_a_wall_clock_that_stands_still_just_before_a_multiple_does_not_make_it_read_all_the_time():
+    clocks = Clocks(wall=float(WALL - WALL % 10_000 + 9_900))
+    taken = turns(start([10_000], clocks), clocks, 60_000, rate=0.0)
+    assert len(taken) <= 12
+
+
 @given(periods, st.lists(st.floats(0, 30_000), min_size=1, max_size=30))
 def test_taken_and_missed_turns_together_are_all_that_there_were(every, delays):
     clocks = Clocks(wall=float(WALL - WALL % 35_000))

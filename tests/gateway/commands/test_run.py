@@ -1,7 +1,9 @@
 """`parkgate run SITE` as a service manager meets it: a process, real instruments, a real broker, a real disk."""
 
+import asyncio
 import json
 import sqlite3
+import sys
 
 import jsonschema
 import pytest
@@ -11,6 +13,7 @@ from support.records import validator
 from support.subscriber import Subscriber
 
 from parkgate.gateway.storing.migrations import SCHEMA
+from parkgate.simulator.agent import Agent
 from parkgate.simulator.modbus import ModbusPlant
 
 ANY = "modbus-tcp://127.0.0.1:0"
@@ -145,3 +148,58 @@ async def test_a_second_agent_on_the_same_outbox_is_refused_and_the_first_goes_o
     assert "already running" in said
     assert "move the file" not in said, "the file is in use"
     assert after["outbox"]["epoch"] == before["outbox"]["epoch"]
+
+
+SILENT_NAMES = """
+import socket, sqlite3, sys, threading
+from parkgate.gateway.commands import main, run
+from parkgate.gateway.storing.database import Database
+
+asked = threading.Event()
+
+def silent(*_args, **_more):
+    asked.set()
+    threading.Event().wait()
+
+socket.getaddrinfo = silent
+run.loop_factory = lambda: None  # asyncio's own loop, which looks names up as above
+"""
+"""An agent whose name server answers nothing, ever."""
+FAILING_DISK = """
+commit = Database.commit
+
+def failing(*args):
+    if asked.is_set():
+        error = sqlite3.OperationalError("disk I/O error")
+        error.sqlite_errorname = "SQLITE_IOERR_FSYNC"
+        raise error
+    return commit(*args)
+
+Database.commit = failing
+"""
+START = "\nsys.exit(main.main(['run', sys.argv[1]]))\n"
+
+
+def nameless(tmp_path, *programs):
+    site = site_file(tmp_path, line="modbus-tcp://plc.example:502", uplink="mqtt://broker.example:1883")
+    return Agent(site, tmp_path / "data", command=(sys.executable, "-c", "".join((SILENT_NAMES, *programs, START))))
+
+
+async def test_a_name_that_is_being_looked_up_for_ever_does_not_keep_it_from_leaving_with_its_account(tmp_path):
+    async with nameless(tmp_path) as agent:
+        async with asyncio.timeout(30):
+            while not (told := await agent.status()) or not told["instruments"][0]["reads"]:
+                await asyncio.sleep(0.02)
+        account = await agent.stop(10)
+        assert agent.ended.done(), agent.errors
+    assert agent.ended.result() == 0
+    assert account["stored"] == account["uplinks"]["park"]["waiting"]
+
+
+async def test_a_disk_that_fails_ends_it_with_what_to_do_whatever_else_hangs(tmp_path):
+    async with nameless(tmp_path, FAILING_DISK) as agent, asyncio.timeout(30):
+        code = await asyncio.shield(agent.ended)
+    assert code == 1
+    assert "the disk failed while storing: SQLITE_IOERR_FSYNC disk I/O error" in agent.errors
+    assert "started again by systemd" in agent.errors
+    assert "Traceback" not in agent.errors
