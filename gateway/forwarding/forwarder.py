@@ -101,6 +101,7 @@ class Forwarder:
         clock = self._trade.clock
         attempt, steady = 0, clock.monotonic()
         while True:
+            self._hurry.clear()  # what is set from now on may come too late for this try, and hurries the next
             began = clock.monotonic()
             try:
                 await self._connection()
@@ -132,7 +133,6 @@ class Forwarder:
 
     async def _wait(self, seconds: float, fault: UplinkFault) -> None:
         """Wait before the next try; a clock that was set ends it, where it may have been the reason."""
-        self._hurry.clear()
         self._trade.heart.expect(seconds + LONGEST_DIAL)
         waits: list[asyncio.Future[object]] = [asyncio.ensure_future(self._trade.clock.sleep(seconds))]
         if isinstance(fault, NotTrusted | NotReached | LinkLost):
@@ -166,6 +166,7 @@ class Forwarder:
         try:
             await session.live(publisher, accepted)
         finally:
+            self._hurry.clear()  # while there was a connection, time was not what was wrong
             self.since = trade.clock.now()
             if session.left_well:
                 await publisher.disconnect()

@@ -61,6 +61,7 @@ class Session:
         self._greeted_at = float("-inf")
         self._status: tuple[str, str | None] | None = None
         self._parting = False
+        self._recall = True
         self._refused = Refused()
         self._poison: list[tuple[Sequence[int], str]] = []
         self._leaving: dict[str, list[str]] | None = None
@@ -99,9 +100,6 @@ class Session:
         share = trade.uplink.backfill_share
         self._lanes.share, self._lanes.ramp = share, Ramp(int(max(1, self._window * share) * MAX_PAYLOAD))
         self._describe(metas)
-        # What was stored while there was no connection: alarms go before anything that waits with them.
-        for record in reversed(await self._reader.alarms()):
-            self._lanes.first(live_message(trade.topics, record))
 
     def _describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
         """Send the status and the descriptions; what of them is not the newest only under its own `rev`."""
@@ -147,6 +145,10 @@ class Session:
             self._trade.heart.expect(LONGEST_PASS)
             self._wake.clear()
             self._send_status()
+            if self._recall:  # alarms of the outbox go before everything: until they are found, nothing passes them
+                for record in reversed(await self._reader.alarms()):
+                    self._lanes.first(live_message(self._trade.topics, record))
+                self._recall = False
             self._pump()
             while self._poison:
                 for message in await set_apart(self._trade, *self._poison.pop()):
@@ -217,7 +219,7 @@ class Session:
 
     def _pump(self) -> None:
         """Send what the lanes give, as far as the window goes; a refused topic is passed over, but for its probe."""
-        if self._publisher.lost.done():
+        if self._recall or self._publisher.lost.done():
             return
         now = self._trade.clock.monotonic()
         while message := self._lanes.next(self._window):
@@ -269,6 +271,7 @@ class Session:
         if passed_over:
             # Rows of the topic were passed over: they, and what waits with them, are read again from the outbox.
             self._lanes.clear_rows()
+            self._recall = True
             if self._refused:
                 self._later()  # the probes of other topics waited in the lanes that were cleared
             self._reader.rewind(row for flying in self._flying for row in flying.rows)

@@ -7,7 +7,9 @@ from support.scripted_broker import ScriptedBroker, acknowledge, connack, limits
 from support.uplink_bench import ROOT, Bench, running, topics
 
 from parkgate.gateway.forwarding import session as room
+from parkgate.gateway.forwarding.lanes import Lane
 from parkgate.gateway.forwarding.window import LONGEST_STUCK, STUCK
+from parkgate.gateway.storing import reader
 
 
 @pytest.fixture(autouse=True)
@@ -132,6 +134,62 @@ async def test_alarms_stored_while_the_uplink_was_away_go_before_descriptions_an
                 acknowledge(*each)
             await bench.until(lambda: not bench.reader.waiting)
             assert [each for each in topics(broker.sessions[0]) if each.startswith("alarm")] == sent[:4]
+
+
+async def test_alarms_pass_the_backlog_too_when_their_topic_is_taken_again(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.05)
+    monkeypatch.setattr(reader, "CHUNK", 2)
+    held, allowed = Held("a"), []
+
+    def answer(session, publish):
+        if "/alarm/" in publish.topic and not allowed:
+            session.ack(publish, 0x87)
+        else:
+            held(session, publish)
+
+    async with ScriptedBroker(on_publish=answer) as broker:
+        bench = Bench(outbox, broker.url, window=4)
+        await bench.store(*["a"] * 20, size=40_000)
+        await bench.store("gas", "gas", "gas", kind="alarm")
+        async with running(bench):
+            await bench.until(lambda: held.waiting)
+            await bench.store("gas", kind="alarm")
+            allowed.append(True)
+            await bench.until(lambda: bench.reader.settled == 4)
+            assert topics(broker.sessions[0]).count("backfill/a") == 1
+            alarms = [each.payload for each in broker.sessions[0].publishes if "/alarm/" in each.topic]
+            assert [json.loads(each)["seq"] for each in alarms[-4:]] == [1, 2, 3, 4]
+
+
+async def test_alarms_that_wait_for_a_place_pass_the_backlog_too_when_another_topic_is_taken_again(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.05)
+    monkeypatch.setattr(reader, "CHUNK", 2)
+    held, events = Held("a", "b"), []
+
+    def answer(session, publish):
+        if publish.topic.endswith("/event"):
+            events.append((session, publish))
+        else:
+            held(session, publish)
+
+    async with ScriptedBroker(on_publish=answer) as broker:
+        bench = Bench(outbox, broker.url, window=3)
+        await bench.store(*["a"] * 20, size=40_000)
+        async with running(bench):
+            await bench.until(lambda: held.waiting)
+            await bench.store("", "")
+            await bench.until(lambda: len(events) == 2)
+            for session, publish in events[:2]:
+                session.ack(publish, 0x87)
+            await bench.until(lambda: len(events) == 3)  # the oldest is tried again, and is on its way
+            await bench.store("b")
+            await bench.until(lambda: len(held.waiting) == 2)  # the window is full
+            await bench.store("gas", "gas", kind="alarm")
+            assert len(bench.forwarder._session._lanes.waiting[Lane.ALARM]) == 2
+            acknowledge(*events[2])
+            await bench.until(lambda: bench.reader.settled == 3)
+            sent = topics(broker.sessions[0])
+            assert (sent.count("alarm/gas"), sent.count("backfill/a")) == (2, 1)
 
 
 async def test_an_alarm_that_no_puback_came_for_goes_first_through_the_next_connection(outbox):

@@ -28,6 +28,14 @@ class Patient(Hasty):
             self.ended += 1
 
 
+async def turns(broker):
+    """Let the loop turn often enough to end a wait, were it to be."""
+    for _ in range(3):
+        _, writer = await asyncio.open_connection("127.0.0.1", broker.port)
+        writer.close()
+        await writer.wait_closed()
+
+
 async def test_connections_that_are_lost_at_once_again_and_again_are_waited_for_longer_and_told(outbox):
     async with ScriptedBroker(on_publish=lambda session, _: session.cut()) as broker:
         bench = Bench(outbox, broker.url)
@@ -70,6 +78,33 @@ async def test_a_clock_that_was_set_ends_the_wait_behind_a_lost_link(outbox):
             await bench.until(lambda: len(bench.links) == 2 and bench.forwarder.online)
 
 
+async def test_a_clock_that_was_set_during_a_try_hurries_the_next(outbox):
+    def answer(session, connect):
+        if len(bench.links) == 1:
+            bench.forwarder.hurry()
+            session.cut()
+        else:
+            session.writer.write(connack(connect.version))
+
+    async with ScriptedBroker(on_connect=answer) as broker:
+        bench = Bench(outbox, broker.url, clock=Patient())
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            assert (len(bench.clock.waits), len(bench.links)) == (1, 2)
+
+
+async def test_a_clock_that_was_set_while_there_was_a_connection_hurries_nobody_when_it_is_lost(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url, clock=Patient())
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            bench.forwarder.hurry()
+            broker.sessions[0].cut()
+            await bench.until(lambda: bench.clock.waits)
+            await turns(broker)
+            assert (len(bench.clock.waits), bench.clock.ended, len(bench.links)) == (1, 0, 1)
+
+
 async def test_a_clock_that_was_set_ends_the_wait_for_a_broker_that_was_not_reached(outbox):
     async with ScriptedBroker() as gone:
         url = gone.url
@@ -108,10 +143,7 @@ async def test_a_clock_that_was_set_hurries_nobody_who_was_sent_away(outbox, cod
         async with running(bench):
             await bench.until(lambda: bench.clock.waits)
             bench.forwarder.hurry()
-            for _ in range(3):  # turns enough of the loop to end the wait, were it to be
-                _, writer = await asyncio.open_connection("127.0.0.1", broker.port)
-                writer.close()
-                await writer.wait_closed()
+            await turns(broker)
             assert (len(bench.clock.waits), bench.clock.ended) == (1, 0)
             bench.clock.over.set()
             await bench.until(lambda: len(bench.links) > 1)
