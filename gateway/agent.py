@@ -171,8 +171,9 @@ class Agent:
         tasks = [asyncio.create_task(self.outbox.run(), name="outbox")]
         tasks += [self._supervisor.start(name, run) for name, run in loops]
         if seconds := watchdog_seconds():
-            feeding = self._supervisor.feed_watchdog(seconds, lambda: self.outbox.ask(Database.size))
-            tasks.append(asyncio.create_task(feeding, name="watchdog"))
+            asking = self._supervisor.ask("outbox", seconds, lambda: self.outbox.ask(Database.size))
+            tasks.append(asyncio.create_task(asking, name="outbox answers"))
+            tasks.append(asyncio.create_task(self._supervisor.feed_watchdog(seconds), name="watchdog"))
         return tasks
 
     async def _until_writable(self) -> None:

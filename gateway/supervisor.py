@@ -58,10 +58,18 @@ class Supervisor:
                 await self._clock.sleep(next_delay(attempt, self._rng, floor=0.5))
                 attempt += 1
 
-    async def feed_watchdog(self, seconds: float, answers: Callable[[], Awaitable[object]]) -> None:
-        """Tell the service manager that every loop turns, and that what is asked `answers`; for ever."""
+    async def ask(self, name: str, seconds: float, answers: Callable[[], Awaitable[object]]) -> None:
+        """Ask what must answer, once in so many seconds; its heart stands still while it does not; for ever."""
+        heart = self.heart(name)
         while True:
+            heart.expect(seconds)
             await answers()
+            heart.expect(2 * seconds)
+            await self._clock.sleep(seconds)
+
+    async def feed_watchdog(self, seconds: float) -> None:
+        """Tell the service manager, once in so many seconds, that every loop turns; for ever."""
+        while True:
             if late := sorted(name for name, heart in self._hearts.items() if heart.late):
                 _log.error(say("these loops stand still: {names}", names=", ".join(late)))
             else:

@@ -42,6 +42,7 @@ PURE = (
     "gateway/processing/*.py",
     "gateway/timekeeping.py",
     "gateway/storing/holes.py",
+    "gateway/storing/pace.py",
     "gateway/storing/pages.py",
     "gateway/heartbeat.py",
     "gateway/storing/progress.py",

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +39,12 @@ def ask(path: Path, request: Mapping[str, object], *, timeout: float = 5.0) -> d
             hint=say("Join the group of the socket (usually parkgate), or use sudo."),
         ) from error
     except OSError as error:
-        raise NotRunning(
-            say("no agent answers"),
-            where=str(path),
-            hint=say("Start it: parkgate run SITE, or systemctl start parkgate@SITE."),
-        ) from error
+        raise NotRunning(say("no agent answers"), where=str(path), hint=_hint(path.parent)) from error
     return dict(json.loads(answer)) if answer else {}
+
+
+def _hint(data: Path) -> str:
+    with suppress(OSError):
+        if os.statvfs(data).f_flag & os.ST_RDONLY:
+            return say("Its disk is read-only: an agent there runs in memory; see journalctl -u parkgate@SITE.")
+    return say("Start it: parkgate run SITE, or systemctl start parkgate@SITE.")

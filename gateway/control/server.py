@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
@@ -11,8 +13,11 @@ from parkgate.config.language import say
 
 SOCKET = "control.sock"
 """Name of the socket in the data folder."""
+AGAIN = 30.0
+"""Seconds between two tries to make it, on a disk that is read-only or full."""
 _LONGEST = 65_536
 _SLOWEST = 60.0
+_log = logging.getLogger("parkgate.agent")
 
 Handler = Callable[[Mapping[str, object]], Awaitable[Mapping[str, object]]]
 
@@ -25,15 +30,29 @@ class ControlServer:
         self._handlers = handlers
 
     async def run(self) -> None:
-        """Serve until cancelled; the socket is gone then."""
-        self._path.unlink(missing_ok=True)
-        server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST)
-        self._path.chmod(0o660)
+        """Serve until cancelled; the socket is gone then. Where the disk takes no socket it is tried again later."""
+        server = await self._opened()
         try:
             async with server:
                 await server.serve_forever()
         finally:
-            self._path.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._path.unlink(missing_ok=True)
+
+    async def _opened(self) -> asyncio.Server:
+        said = False
+        while True:
+            try:
+                self._path.unlink(missing_ok=True)
+                server = await asyncio.start_unix_server(self._serve, self._path, limit=_LONGEST)
+                self._path.chmod(0o660)
+            except OSError as error:
+                if not said:
+                    _log.error(say("no command can ask this agent: no socket in its data folder: {error}", error=error))
+                said = True
+                await asyncio.sleep(AGAIN)
+            else:
+                return server
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -36,6 +36,8 @@ LONGEST_DIAL = 120.0
 _STEADY = 60.0
 BRIEF, BRIEF_MOST = 5.0, 4
 """Connections accepted and lost within so many seconds, so many in a row, look like a client id used twice."""
+DEAF_AFTER = 2
+"""Connections in a row that ended on our asking for our own status: a cut of the link may hit one, a rule all."""
 _log = logging.getLogger("parkgate.uplink")
 
 
@@ -51,7 +53,7 @@ class Forwarder:
         self._dialect = NEWEST
         self._unused = False
         self._door = Door(trade.uplink)
-        self._listens = True
+        self._unanswered = 0
         self._brief = 0
         self._hurry = asyncio.Event()
         self._session = Session(trade)
@@ -124,7 +126,8 @@ class Forwarder:
         out for ever.
         """
         session, clock = self._session, self._trade.clock
-        self._listens = self._listens and not session.listening.unanswered
+        if session.listening.begun:
+            self._unanswered = self._unanswered + 1 if session.listening.unanswered else 0
         if not (isinstance(fault, LinkLost) and session.accepted_at is not None):
             return fault
         brief = clock.monotonic() - session.accepted_at < BRIEF
@@ -152,7 +155,7 @@ class Forwarder:
             trade.outbox.note(trade.reader.state)
             await trade.outbox.commit(progress=True)
         trade.heart.expect(LONGEST_DIAL)
-        session = Session(trade, listen=self._listens)
+        session = Session(trade, listen=self._unanswered < DEAF_AFTER)
         lost = trade.greeter.status("offline", trade.reader, since=session.since, reason="lost")
         will = Will(trade.topics.status, lost)
         publisher = trade.new_publisher(

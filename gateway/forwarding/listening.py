@@ -1,7 +1,7 @@
 """Listening to our own status: a will that comes late, behind a takeover or so, must not have the last word.
 
 Some brokers end the connection of whoever asks for what he may not read: an answer that never came is remembered, and
-nothing is asked again.
+after the second in a row nothing is asked again.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ class Listening:
     """One connection's ear; `contradict` is called where the status reads offline of connection `ours` or an older."""
 
     def __init__(self, topic: str, ours: int, contradict: Callable[[], None], *, wanted: bool) -> None:
-        self.unanswered = False
+        self.begun = self.unanswered = False
         self._topic = topic
         self._ours = ours
         self._contradict = contradict
@@ -26,7 +26,7 @@ class Listening:
     def begin(self, publisher: Publisher) -> None:
         """Subscribe, once: to be called when our status is retained."""
         if self._wanted:
-            self._wanted, self.unanswered = False, True
+            self._wanted, self.begun, self.unanswered = False, True, True
             publisher.subscribe(self._topic, self._heard, self._answered)
 
     def _answered(self) -> None:

@@ -73,6 +73,21 @@ class Will:
     payload: bytes
 
 
+def _name_every_puback() -> None:
+    """Let paho read every PUBACK code: one that MQTT 5 does not know would end connection after connection in it.
+
+    Brokers send such codes (some answer with those of CONNACK); the row they refuse must not hold up the others.
+    """
+    names = {code: dict(known) for code, known in ReasonCode.names.items()}
+    for code in range(256):
+        if not any(PacketTypes.PUBACK in packets for packets in names.setdefault(code, {}).values()):
+            names[code][f"0x{code:02X}"] = [PacketTypes.PUBACK]
+    ReasonCode.names = names
+
+
+_name_every_puback()
+
+
 class TooLarge(ValueError):
     """The packet would pass the broker's Maximum Packet Size, which would end the connection."""
 

@@ -15,7 +15,7 @@ from parkgate.config.language import say
 from parkgate.gateway.forwarding.lanes import Lane, Lanes, Message, backfill_messages, live_message
 from parkgate.gateway.forwarding.listening import Listening
 from parkgate.gateway.forwarding.publisher import Accepted, Publisher, TooLarge
-from parkgate.gateway.forwarding.quarantine import DAMAGED, set_apart
+from parkgate.gateway.forwarding.quarantine import DAMAGED, Quarantine
 from parkgate.gateway.forwarding.ramp import Ramp
 from parkgate.gateway.forwarding.refusals import LinkLost, UplinkFault
 from parkgate.gateway.forwarding.refused import Refused
@@ -63,7 +63,7 @@ class Session:
         self._parting = False
         self._recall = True
         self._refused = Refused()
-        self._poison: list[tuple[Sequence[int], str]] = []
+        self._quarantine = Quarantine(trade)
         self._leaving: dict[str, list[str]] | None = None
         self._resume: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -150,10 +150,11 @@ class Session:
                     self._lanes.first(live_message(self._trade.topics, record))
                 self._recall = False
             self._pump()
-            while self._poison:
-                for message in await set_apart(self._trade, *self._poison.pop()):
-                    self._lanes.add(message)
-                    self._wake.set()
+            for message in await self._quarantine.set_apart():
+                self._lanes.add(message)
+                self._wake.set()
+            if self._quarantine:
+                self._later()
             if not self._reader.waiting:
                 await self._caught_up()
             if self._hungry():
@@ -190,13 +191,13 @@ class Session:
             self._wake.set()
         elif self._leaving and self._lanes.greeted:
             cleared, self._leaving = self._leaving, {}
-            await trade.outbox.ask(lambda database: database.descriptions.note_cleared(trade.uplink.name, cleared))
+            await trade.outbox.write(lambda database: database.descriptions.note_cleared(trade.uplink.name, cleared))
 
     async def _refill(self) -> None:
         """Read the oldest rows that were not handed out, and pack them; what is damaged or gone is declared."""
         rows, gone = await self._reader.backlog()
         if damaged := [row.id for row in rows if isinstance(row, Damaged)]:
-            await set_apart(self._trade, damaged, DAMAGED)
+            self._quarantine.add(damaged, DAMAGED)
         if count := self._reader.expire(gone, self._trade.trusted()):
             name = self._trade.uplink.name
             self._reader.bar(self._trade.tell("not-kept", name, count=count, **{"from": gone[0][0], "to": gone[-1][1]}))
@@ -283,7 +284,7 @@ class Session:
         first = trade.counters.refuse(code)
         self._lanes.done(message)
         if refusal is Verdict.QUARANTINE:
-            self._poison.append((message.rows, f"0x{code:02X}"))
+            self._quarantine.add(message.rows, f"0x{code:02X}")
             self._wake.set()
             return
         self._refused.add(message)

@@ -18,6 +18,8 @@ from parkgate.gateway.storing import wal
 from parkgate.gateway.storing.database import running
 from parkgate.gateway.storing.seal import seal
 
+_PROBE = 262_144
+"""Bytes: a start writes the descriptions of the instruments that changed, and what of the WAL that takes."""
 _BESIDE = ("-wal", "-shm", "-journal", "")
 """What belongs to a SQLite file; the file itself is moved last."""
 _CARRIED = ".carried"
@@ -61,7 +63,7 @@ class Folder:
         self._lock = self._mark = -1
 
     def probe(self) -> None:
-        """Write, sync and remove a file, as the outbox will.
+        """Write, sync and remove a file, as the outbox will, of the size of what a start writes.
 
         Raises:
             OSError: the disk takes nothing.
@@ -69,7 +71,7 @@ class Folder:
         """
         path = self.path / "outbox.probe"
         with path.open("wb") as file:
-            file.write(bytes(wal.PAGE))
+            file.write(bytes(_PROBE))
             file.flush()
             os.fsync(file.fileno())
         path.unlink()

@@ -85,8 +85,9 @@ class Keeper:
             await self._clock.sleep(PERIOD)
 
     async def _give_back(self) -> None:
+        """Give free pages back to the disk; where a full one has no room to log their moving, records fill them."""
         self._heart.expect(PERIOD + LONGEST_PASS)
-        await self._outbox.ask(lambda database: database.give_back(PAGES))
+        await self._outbox.write(lambda database: database.give_back(PAGES))
 
     async def remove_old(self) -> bool:
         """Remove one batch of rows that are past their time; tell whether there may be more.

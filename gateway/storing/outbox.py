@@ -41,6 +41,7 @@ from parkgate.gateway.storing.database import (
 )
 from parkgate.gateway.storing.folder import Folder
 from parkgate.gateway.storing.opening import IN_MEMORY, News, Opened, Opener
+from parkgate.gateway.storing.pace import until_commit
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.refusals import Refusals, Tell
 
@@ -49,9 +50,6 @@ MAX_QUEUED = 32_000_000
 NOTE_EVERY = 5.0
 """Seconds between two writings of what the uplinks have had, while records are stored anyway; in the first seconds
 sooner, so that an agent that is killed again and again does not send the same again and again."""
-LAG = 0.4
-"""Seconds behind a multiple of the window that a commit waits: lines are read at multiples, answers go together."""
-_QUIET = 0.1
 _log = logging.getLogger("parkgate.outbox")
 _T = TypeVar("_T")
 _ENDING = ("SQLITE_IOERR", "SQLITE_CORRUPT", "SQLITE_NOTADB", "SQLITE_READONLY")
@@ -102,6 +100,7 @@ class Outbox:
         self._removed: list[int] = []
         self._declared: list[str] = []
         self._refusals = Refusals()
+        self._most = 0
         self._told = not opened.news
         self._uplinks: dict[str, UplinkState] = {each.name: each for each in database.uplinks()}
         self._dirty: set[str] = set()
@@ -182,17 +181,12 @@ class Outbox:
         """Commit once a window while there is something to commit; for ever."""
         while True:
             await self._wanted.wait()
+            paused = self._clock.monotonic() - self._last_commit
+            wait = until_commit(self.window, self._clock.now() / 1000, paused, queued=bool(self._queue))
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._wait()):
+                async with asyncio.timeout(wait):
                     await self._urgent.wait()
             await self.commit()
-
-    def _wait(self) -> float:
-        """Give the seconds until the next commit: soon after a pause, else a fixed lag behind the next multiple."""
-        if self._clock.monotonic() - self._last_commit > 2 * self.window and self._queue:
-            return min(_QUIET, self.window)
-        lag = min(LAG, 0.4 * self.window)
-        return self.window - (self._clock.now() / 1000 - lag) % self.window
 
     async def commit(
         self, removed: Sequence[int] = (), *, progress: bool = False, declared: Sequence[News] = ()
@@ -244,13 +238,16 @@ class Outbox:
 
     def _storing(self, records: list[Record], dirty: set[str], gone: list[int], news: list[str]) -> Callable[[], int]:
         """Give the work that stores what fits, and tells how many records that are."""
-        uplinks = [self._uplinks[name].row() for name in dirty]
-        database, untold, mark = self._database, not self._told, self._opened.folder.mark
+        uplinks, untold = [self._uplinks[name].row() for name in dirty], not self._told
+        database, folder = self._database, self._opened.folder
+        most = self._most if self.fault and self.durable else 0
 
         def stored() -> int:
+            if most:  # what the file was held to while the disk was full may be less than there is room for now
+                space.room(database, folder.path, most)
             count = space.stored(database, records, uplinks, gone, news)
             if count:
-                mark(records[count - 1].id)
+                folder.mark(records[count - 1].id)
             if untold and count == len(records) > 0:
                 database.standing.forget_news()
             return count
@@ -295,10 +292,26 @@ class Outbox:
             believe(error, self._opened.folder)
             raise
 
+    async def write(self, work: Callable[[Database], object]) -> bool:
+        """Write what is no record; tell whether the disk had room for it: where not, it is for later.
+
+        Raises:
+            OutboxFault: the disk failed in a way after which nothing it says can be believed.
+
+        """
+        try:
+            await self.ask(work)
+        except sqlite3.Error as error:
+            if not space.is_full(error):
+                raise
+            return False
+        return True
+
     async def room(self, most: int) -> int:
         """Give the bytes that the outbox may use now, at most `most`: less where the disk, or memory, has no more."""
         if self.budget is not None:
             return min(most, self.budget)
+        self._most = most
         return await self.ask(lambda database: space.room(database, self._opened.folder.path, most))
 
     async def writable(self) -> bool:

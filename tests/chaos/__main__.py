@@ -22,6 +22,7 @@ LONG: dict[str, dict[str, int]] = {
     "damage": {"count": 1_000, "seed": 1},
     "days": {},
     "small_disk": {},
+    "real_disk": {},
     "crash_loop": {"cycles": 300},
     "backlog": {"rows": 1_000_000},
     "fates": {},

@@ -38,7 +38,7 @@ PUBACKS: dict[tuple[int | None, str], str] = {
     (0x91, "deliver"): AGAIN,
     (0x97, "deliver"): KEPT,
     (0x99, "deliver"): APART,
-    (0xA5, "deliver"): AGAIN,  # MQTT 5, table 3-4, knows no such code: paho takes it for a broken connection
+    (0xA5, "deliver"): KEPT,  # MQTT 5, table 3-4, knows no such code
     (NONE, "deliver"): AGAIN,
 }
 """By reason code (None: no PUBACK comes) and what the site says of nobody's having subscribed."""

@@ -75,6 +75,7 @@ TESTS: dict[str, tuple[str, ...]] = {
     "gateway/storing/outbox.py": (*_STORED, _FORWARDING.format("forwarder"), *_DAYS),
     "gateway/storing/database.py": (*_STORED, _FORWARDING.format("forwarder"), *_DAYS, *_DAMAGED),
     "gateway/storing/reader.py": (_STORING.format("reader"), _FORWARDING.format("forwarder"), *_STORED, *_DAYS),
+    "gateway/storing/pace.py": (_STORING.format("pace"), *_STORED),
     "gateway/storing/progress.py": (_STORING.format("progress"), *_STORED, _FORWARDING.format("forwarder"), *_DAYS),
     "gateway/storing/space.py": (_STORING.format("space"), *_STORED, *_DAYS),
     "gateway/forwarding/forwarder.py": (_FORWARDING.format("forwarder"), *_DAYS, "tests/gateway/test_agent.py"),

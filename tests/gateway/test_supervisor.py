@@ -81,20 +81,37 @@ async def test_the_service_manager_hears_nothing_while_a_loop_stands_still(super
     heard = []
     monkeypatch.setattr(room, "notify", lambda state: heard.append(clock.elapsed))
     supervisor.heart("line cems").expect(30)
-    asked = 0
+    sleep, turns = clock.sleep, 0
+
+    async def turn(seconds):
+        nonlocal turns
+        await sleep(seconds)
+        turns += 1
+        if turns == 9:
+            supervisor.heart("line cems").expect(1000)
+        if turns == 14:
+            raise asyncio.CancelledError
+
+    monkeypatch.setattr(clock, "sleep", turn)
+    with pytest.raises(asyncio.CancelledError):
+        await supervisor.feed_watchdog(10)
+    assert heard == [0, 10, 20, 30, 90, 100, 110, 120, 130]
+    assert "line cems" in caplog.text
+
+
+async def test_what_must_answer_stands_still_while_it_does_not(supervisor, clock):
+    heart, late = supervisor.heart("outbox"), []
 
     async def answers():
-        nonlocal asked
-        asked += 1
-        if asked == 10:
-            supervisor.heart("line cems").expect(1000)
-        if asked == 15:
+        late.append(heart.late)
+        if len(late) == 3:
+            clock.elapsed += 10.5  # it hangs
+            late.append(heart.late)
             raise asyncio.CancelledError
 
     with pytest.raises(asyncio.CancelledError):
-        await supervisor.feed_watchdog(10, answers)
-    assert heard == [0, 10, 20, 30, 90, 100, 110, 120, 130]
-    assert "line cems" in caplog.text
+        await supervisor.ask("outbox", 10, answers)
+    assert late == [False, False, False, True]
 
 
 async def test_a_loop_that_swallows_a_cancellation_is_cancelled_again():

@@ -7,7 +7,9 @@ import stat
 from contextlib import asynccontextmanager
 
 import pytest
+from support.mount import small_disk, writable
 
+from parkgate.gateway.control import server as room
 from parkgate.gateway.control.client import NotRunning, ask
 from parkgate.gateway.control.server import SOCKET, ControlServer
 
@@ -126,3 +128,28 @@ async def test_an_agent_that_hangs_up_without_a_word_gives_nothing(tmp_path):
 
     async with await asyncio.start_unix_server(hang_up, tmp_path / SOCKET):
         assert await asyncio.to_thread(ask, tmp_path / SOCKET, {"verb": "echo"}) == {}
+
+
+async def test_a_disk_that_takes_no_socket_is_said_once_and_tried_until_it_does(tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(room, "AGAIN", 0)
+    in_the_way = tmp_path / SOCKET
+    in_the_way.mkdir()
+    task = asyncio.create_task(ControlServer(tmp_path, {"echo": echo}).run())
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert caplog.text.count("no socket in its data folder") == 1
+    in_the_way.rmdir()
+    while not in_the_way.exists():  # files have no events
+        await asyncio.sleep(0)
+    assert "asked" in await asyncio.to_thread(ask, in_the_way, {"verb": "echo"})
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.root
+def test_a_technician_at_a_read_only_disk_is_sent_to_the_journal(tmp_path):
+    with small_disk(100_000) as folder:
+        writable(folder, yes=False)
+        with pytest.raises(NotRunning) as told:
+            ask(folder / SOCKET, {"verb": "echo"})
+    assert "journalctl" in told.value.hint

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import sqlite3
 
 import pytest
 from support.scripted_broker import PUBLISH, ScriptedBroker, acknowledge, connack, limits
@@ -139,6 +140,30 @@ async def test_a_row_that_can_never_be_taken_is_set_aside_and_told(outbox, code)
             assert bench.forwarder.counters.delivered == 1
             declared = {**DECLARED, "epoch": outbox.epoch, "from": 1, "to": 1, "reason": f"0x{code:02X}"}
             assert ("quarantined", "a", declared) in bench.told
+
+
+async def test_what_can_never_be_taken_is_set_aside_once_a_full_disk_has_room_to_note_it(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.05)
+    full, quarantine = [True, True], Database.quarantine
+
+    def noted(*about):
+        if full:
+            full.pop()
+            error = sqlite3.OperationalError("database or disk is full")
+            error.sqlite_errorname = "SQLITE_FULL"
+            raise error
+        quarantine(*about)
+
+    monkeypatch.setattr(Database, "quarantine", noted)
+    async with ScriptedBroker(on_publish=lambda session, publish: session.ack(publish, 0x99)) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+            assert await outbox.ask(Database.quarantined) == {"park": 1}
+            assert [each[0] for each in bench.told].count("quarantined") == 1
+            assert len(broker.sessions) == 1
 
 
 @pytest.mark.parametrize(("nobody", "delivered"), [("deliver", 1), ("hold", 0)])

@@ -69,18 +69,35 @@ async def test_a_refused_subscription_harms_nothing_and_is_asked_for_again_by_th
             await broker.until(lambda: len(broker.sessions) == 2 and bool(broker.sessions[1].subscriptions))
 
 
-async def test_a_broker_that_cuts_whoever_subscribes_is_not_asked_again(outbox):
+async def test_a_broker_that_cuts_whoever_subscribes_is_asked_twice(outbox):
     async with ScriptedBroker(on_subscribe=lambda session, _: session.cut()) as broker:
         bench = Bench(outbox, broker.url)
         async with running(bench):
-            await bench.until(lambda: len(bench.links) == 2 and bench.forwarder.online)
-            await bench.store("a")
-            await bench.until(lambda: not bench.reader.waiting)
-            broker.sessions[1].cut()
             await bench.until(lambda: len(bench.links) == 3 and bench.forwarder.online)
             await bench.store("a")
             await bench.until(lambda: not bench.reader.waiting)
-    assert [session.subscriptions for session in broker.sessions] == [[STATUS], [], []]
+            broker.sessions[2].cut()
+            await bench.until(lambda: len(bench.links) == 4 and bench.forwarder.online)
+            await bench.store("a")
+            await bench.until(lambda: not bench.reader.waiting)
+    assert [session.subscriptions for session in broker.sessions] == [[STATUS], [STATUS], [], []]
+
+
+async def test_a_link_that_is_cut_while_we_ask_costs_us_no_ear(outbox):
+    def cut_the_first_and_third(session, subscribe):
+        if broker.sessions.index(session) in (0, 2):
+            session.cut()
+        else:
+            allow(session, subscribe)
+
+    async with ScriptedBroker(on_subscribe=cut_the_first_and_third) as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            for connection in (2, 4):
+                await bench.until(lambda: len(bench.links) == connection and bench.forwarder.online)  # noqa: B023  # awaited here
+                await listening(broker, bench)
+                broker.sessions[-1].cut()
+            await broker.until(lambda: len(broker.sessions) == 5 and bool(broker.sessions[4].subscriptions))
 
 
 async def test_the_subscription_comes_once_and_only_behind_the_puback_of_our_own_status(outbox):

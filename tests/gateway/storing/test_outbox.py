@@ -227,43 +227,6 @@ async def test_run_commits_within_the_window_and_urgent_records_at_once(tmp_path
     await box.close()
 
 
-class Still(SystemClock):
-    """A clock that a test sets."""
-
-    def __init__(self, now):
-        self.time = now
-
-    def now(self):
-        return self.time
-
-    def monotonic(self):
-        return self.time / 1000
-
-
-@pytest.mark.parametrize(("now", "wait"), [(10_000, 0.4), (10_300, 0.1), (10_400, 1.0), (10_900, 0.5)])
-async def test_commits_stand_at_one_lag_behind_the_multiples_of_the_window(tmp_path, now, wait):
-    box = Outbox.open(tmp_path, Still(now), 1.0, random.Random(1))
-    box._last_commit = now / 1000 - 0.5
-    assert box._wait() == pytest.approx(wait)
-    await box.close()
-
-
-async def test_the_first_record_after_a_pause_does_not_wait_for_the_window(tmp_path):
-    box = Outbox.open(tmp_path, Still(10_400), 5.0, random.Random(1))
-    box.store(box.series("data", "a"), 1, body)
-    assert box._wait() == pytest.approx(0.1)
-    box._last_commit = 0.9  # two windows less half a second ago
-    assert box._wait() == pytest.approx(5.0)
-    await box.close()
-
-
-@pytest.mark.parametrize(("window", "now", "wait"), [(0.5, 10_000, 0.2), (0.2, 10_010, 0.07), (5.0, 10_000, 0.4)])
-async def test_the_lag_is_a_part_of_a_short_window(tmp_path, window, now, wait):
-    box = Outbox.open(tmp_path, Still(now), window, random.Random(1))
-    assert box._wait() == pytest.approx(wait)
-    await box.close()
-
-
 async def test_usage_counts_from_the_oldest_row_to_the_newest(outbox):
     assert (await outbox.ask(Database.usage))[1] == 0
     for _ in range(7):
