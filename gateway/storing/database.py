@@ -23,6 +23,8 @@ from parkgate.gateway.storing.standing import Standing, whole_rows
 from parkgate.gateway.storing.transaction import Transaction
 from parkgate.gateway.storing.wal import PAGE
 
+LOG = 4_096_000
+"""Bytes of the WAL after which it is merged into the file."""
 Row = tuple[int, int, int, int]
 """A stored row's id, series, seq and ts."""
 SeriesRow = tuple[int, str, str, str, int, int]
@@ -118,6 +120,7 @@ class Database:
     """One open outbox file."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
+        self.log = LOG
         self._connection = connection
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
@@ -202,9 +205,9 @@ class Database:
         return [row for (row,) in self._connection.execute(query, (after, limit))]
 
     def give_back(self, pages: int) -> None:
-        """Give up to so many free pages back to the file system."""
+        """Give up to so many free pages back to the file system, and no more than the WAL should hold."""
         # Not execute(): Python's steps the statement once and frees a single page.
-        self._connection.executescript(f"PRAGMA incremental_vacuum({pages})")
+        self._connection.executescript(f"PRAGMA incremental_vacuum({min(pages, max(1, self.log // PAGE // 2))})")
 
     def oldest(self, after: int) -> int | None:
         """Give the time (ms UTC) of the first row behind the row `after`."""
@@ -240,6 +243,7 @@ class Database:
 
     def limit(self, most: int, log: int) -> None:
         """Let the file grow to so many bytes and no further: rows can still leave then. Its WAL is held to `log`."""
+        self.log = log
         self._connection.execute(f"PRAGMA max_page_count = {max(most // PAGE, 1)}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {max(log // PAGE, 1)}")
         self._connection.execute(f"PRAGMA journal_size_limit = {log}")

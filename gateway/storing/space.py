@@ -8,13 +8,11 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from parkgate.gateway.storing.database import Database, Record, UplinkRow
+from parkgate.gateway.storing.database import LOG, Database, Record, UplinkRow
 
-LOG = 4_096_000
-"""Bytes of the WAL after which it is merged into the file."""
 _RESERVE = 33_554_432
 
 
@@ -54,21 +52,46 @@ def stored(
     """Store records and remove rows in one transaction, or else as many records as fit; give how many.
 
     Where they do not fit together the rows leave first, in a transaction of their own: else a full file never drains.
-    What declares them, `news`, is kept with that one: the events themselves are among the records that wait.
+    What declares them, `news`, is kept with that one: the events themselves are among the records that wait. No
+    transaction is larger than the WAL should be: one that fills the disk with its log could never be merged again.
     """
-    try:
-        database.commit(records, uplinks, gone)
-    except sqlite3.Error as error:
-        if not is_full(error) or not (gone or len(records) > 1):
-            raise
-    else:
-        return len(records)
+    if sum(len(each.body) for each in records) <= database.log:
+        try:
+            database.commit(records, uplinks, gone)
+        except sqlite3.Error as error:
+            if not is_full(error) or not (gone or len(records) > 1):
+                raise
+        else:
+            return len(records)
     if gone:
         database.commit((), uplinks, gone, news)
-    count = len(records) if gone else len(records) // 2
+    count = 0
+    for part in _parts(records, database.log):
+        fitting = _fitting(database, part, () if gone or count else uplinks)
+        count += fitting
+        if fitting < len(part):
+            break
+    return count
+
+
+def _parts(records: Sequence[Record], most: int) -> Iterator[Sequence[Record]]:
+    """Give records in parts of at most so many bytes, or of one record."""
+    begin = size = 0
+    for end, record in enumerate(records):
+        if size and size + len(record.body) > most:
+            yield records[begin:end]
+            begin, size = end, 0
+        size += len(record.body)
+    if begin < len(records):
+        yield records[begin:]
+
+
+def _fitting(database: Database, records: Sequence[Record], uplinks: Sequence[UplinkRow]) -> int:
+    """Store as many of these records as fit; give how many."""
+    count = len(records)
     while count:
         try:
-            database.commit(records[:count], ())
+            database.commit(records[:count], uplinks)
         except sqlite3.Error as error:
             if not is_full(error):
                 raise

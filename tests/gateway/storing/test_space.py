@@ -254,7 +254,8 @@ async def test_space_is_given_back_to_the_disk(outbox, tmp_path):
     await outbox.ask(lambda file: file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     large = (tmp_path / "outbox.sqlite").stat().st_size
     await outbox.commit(range(1, 1_001))
-    await outbox.ask(lambda file: file.give_back(10_000))
+    for _ in range(4):  # each a transaction of half the WAL at most
+        await outbox.ask(lambda file: file.give_back(10_000))
     await outbox.ask(lambda file: file._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall())
     assert large > 3_000_000
     assert (tmp_path / "outbox.sqlite").stat().st_size < 200_000
@@ -376,3 +377,29 @@ async def test_what_fits_is_stored_and_news_are_forgotten_only_once_everything_w
     assert [each.seq for each in seen] == list(range(1, 11))
     assert outbox.fault == ""
     assert await outbox.ask(lambda file: file.standing.news()) == []
+
+
+async def test_no_transaction_is_larger_than_the_wal_should_be(outbox, monkeypatch):
+    real, sizes, seen = outbox._database.commit, [], []
+
+    def measured(records, uplinks, removed=(), news=()):
+        sizes.append((sum(len(each.body) for each in records), len(uplinks), len(removed)))
+        real(records, uplinks, removed, news)
+
+    outbox.followers.append(seen.extend)
+    outbox.uplink("park")
+    await outbox.ask(lambda file: file.limit(10_000_000, 1_000))
+    monkeypatch.setattr(outbox._database, "commit", measured)
+    for _ in range(100):
+        outbox.store(outbox.series("data", "a"), 7, body)
+    await outbox.commit(progress=True)
+    assert max(size for size, _, _ in sizes) <= 1_000
+    assert [each.seq for each in seen] == list(range(1, 101))
+    assert sum(uplinks for _, uplinks, _ in sizes) == 1
+    sizes.clear()
+    for _ in range(100):
+        outbox.store(outbox.series("data", "a"), 7, body)
+    await outbox.commit([1, 2, 3])
+    assert sizes[0] == (0, 0, 3)
+    assert await outbox.ask(Database.last_id) == 200
+    assert outbox.fault == ""
