@@ -55,7 +55,8 @@ def stored(
     What declares them, `news`, is kept with that one: the events themselves are among the records that wait. No
     transaction is larger than the WAL should be: one that fills the disk with its log could never be merged again.
     """
-    if sum(len(each.body) for each in records) <= database.log:
+    whole = sum(len(each.body) for each in records) <= database.log
+    if whole:
         try:
             database.commit(records, uplinks, gone)
         except sqlite3.Error as error:
@@ -67,7 +68,8 @@ def stored(
         database.commit((), uplinks, gone, news)
     count = 0
     for part in _parts(records, database.log):
-        fitting = _fitting(database, part, () if gone or count else uplinks)
+        tried = whole and not gone  # and did not fit
+        fitting = _fitting(database, part[: len(part) // 2] if tried else part, () if gone or count else uplinks)
         count += fitting
         if fitting < len(part):
             break
