@@ -120,7 +120,8 @@ class Database:
     """One open outbox file."""
 
     def __init__(self, connection: sqlite3.Connection) -> None:
-        self.log = LOG
+        self.largest = LOG
+        """Bytes that a transaction may have: one that fills a small disk with its log could never be merged."""
         self._connection = connection
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
@@ -205,9 +206,9 @@ class Database:
         return [row for (row,) in self._connection.execute(query, (after, limit))]
 
     def give_back(self, pages: int) -> None:
-        """Give up to so many free pages back to the file system, and no more than the WAL should hold."""
+        """Give up to so many free pages back to the file system, as many as one transaction may move."""
         # Not execute(): Python's steps the statement once and frees a single page.
-        self._connection.executescript(f"PRAGMA incremental_vacuum({min(pages, max(1, self.log // PAGE // 2))})")
+        self._connection.executescript(f"PRAGMA incremental_vacuum({min(pages, max(1, self.largest // PAGE // 2))})")
 
     def oldest(self, after: int) -> int | None:
         """Give the time (ms UTC) of the first row behind the row `after`."""
@@ -243,7 +244,6 @@ class Database:
 
     def limit(self, most: int, log: int) -> None:
         """Let the file grow to so many bytes and no further: rows can still leave then. Its WAL is held to `log`."""
-        self.log = log
         self._connection.execute(f"PRAGMA max_page_count = {max(most // PAGE, 1)}")
         self._connection.execute(f"PRAGMA wal_autocheckpoint = {max(log // PAGE, 1)}")
         self._connection.execute(f"PRAGMA journal_size_limit = {log}")

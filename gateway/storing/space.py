@@ -36,6 +36,7 @@ def room(database: Database, folder: Path, most: int) -> int:
     disk = os.statvfs(folder)
     size, free = disk.f_blocks * disk.f_frsize, disk.f_bavail * disk.f_frsize
     limit = database.allocated() + free - reserve(size) // 2
+    database.largest = log(size)
     database.limit(min(limit, most + max(most // 8, LOG)), log(size))
     return max(0, min(most, limit - reserve(size) // 2))
 
@@ -55,7 +56,7 @@ def stored(
     What declares them, `news`, is kept with that one: the events themselves are among the records that wait. No
     transaction is larger than the WAL should be: one that fills the disk with its log could never be merged again.
     """
-    whole = sum(len(each.body) for each in records) <= database.log
+    whole = sum(len(each.body) for each in records) <= database.largest
     if whole:
         try:
             database.commit(records, uplinks, gone)
@@ -67,7 +68,7 @@ def stored(
     if gone:
         database.commit((), uplinks, gone, news)
     count = 0
-    for part in _parts(records, database.log):
+    for part in _parts(records, database.largest):
         tried = whole and not gone  # and did not fit
         fitting = _fitting(database, part[: len(part) // 2] if tried else part, () if gone or count else uplinks)
         count += fitting

@@ -388,7 +388,7 @@ async def test_no_transaction_is_larger_than_the_wal_should_be(outbox, monkeypat
 
     outbox.followers.append(seen.extend)
     outbox.uplink("park")
-    await outbox.ask(lambda file: file.limit(10_000_000, 1_000))
+    outbox._database.largest = 1_000
     monkeypatch.setattr(outbox._database, "commit", measured)
     for _ in range(100):
         outbox.store(outbox.series("data", "a"), 7, body)
