@@ -50,7 +50,10 @@ class Secret(Model):
 
 
 class Gateway(Model):
-    """Who this gateway is, and where it keeps what it must not lose."""
+    """Who this gateway is, and where it keeps what it must not lose.
+
+    `mixed`: simulated instruments may send beside real ones.
+    """
 
     site: Level
     id: Level
@@ -58,6 +61,7 @@ class Gateway(Model):
     labels: Labels = Field(default_factory=dict)
     data: Path
     timezone: str = "Asia/Shanghai"
+    mixed: bool = False
 
 
 class Uplink(Model):

@@ -7,6 +7,7 @@ from types import TracebackType
 from typing import Protocol, Self
 
 from parkgate.config.site import Instrument
+from parkgate.drivers.identity import Identity
 from parkgate.drivers.snapshot import Snapshot
 
 Now = Callable[[], int]
@@ -14,7 +15,7 @@ Now = Callable[[], int]
 
 
 class Driver(Protocol):
-    """One line. Entering connects, leaving closes; in between it answers one `read` at a time.
+    """One line. Entering connects, leaving closes; in between it answers one question at a time.
 
     Raises:
         Unreachable: the line cannot be opened, or went down; the driver must be left.
@@ -31,4 +32,11 @@ class Driver(Protocol):
 
     async def read(self, instrument: Instrument) -> Sequence[Snapshot]:
         """Ask one instrument and give what it said: one snapshot for a poll."""
+        ...
+
+    async def identify(self, instrument: Instrument) -> Identity | None:
+        """Ask once what an instrument says it is; None where it says nothing of use, whoever asks again.
+
+        Only `Unreachable` is raised: then nothing was answered, and the question may be put once more.
+        """
         ...

@@ -15,6 +15,7 @@ from parkgate.drivers.catalog import open_driver
 from parkgate.gateway import status
 from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
+from parkgate.gateway.collecting.origins import Origins
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
@@ -25,6 +26,7 @@ from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
 from parkgate.gateway.processing.validity import Judge
 from parkgate.gateway.storing.database import Database
+from parkgate.gateway.storing.described import Described
 from parkgate.gateway.storing.keeper import Keeper
 from parkgate.gateway.storing.outbox import REAL, Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
@@ -78,7 +80,7 @@ class Agent:
         self._began = world.clock.now()
         self._source = status.source(site)
         self._version = status.version()
-        self._metas: dict[str, tuple[str, bytes]] = {}
+        self._origins = Origins(mixed=site.gateway.mixed)
         self._stop = asyncio.Event()
         self._at_once = asyncio.Event()
         self._supervisor = Supervisor(world.clock, world.rng, self.tell)
@@ -118,10 +120,8 @@ class Agent:
         self._stop.set()
 
     async def _build(self) -> None:
-        metas = {each.name: encode.meta(f"{self._source}/{each.name}", each) for each in self.site.instruments}
-        self._metas = metas
-        described = [(name, rev, body) for name, (rev, body) in metas.items()]
-        await self.outbox.ask(lambda database: database.descriptions.keep(described, self.outbox.newest))
+        self._described = Described(self._source, self.site.instruments, self.outbox)
+        await self._described.keep()
         readers: list[Reader] = []
         self.forwarders = [self._forwarder(uplink, readers) for uplink in self.site.uplinks]
         safety = frozenset(each.name for each in self.site.instruments if each.safety)
@@ -131,8 +131,9 @@ class Agent:
         )  # fmt: skip
         world = self._world
         given = Given(
-            self.outbox, world.clock, world.rng, world.open_driver, self.tell, self._refresh, self._time.unsynced
-        )
+            self.outbox, world.clock, world.rng, world.open_driver, self.tell, self._refresh, self._time.unsynced,
+            self._origins, self._simulated,
+        )  # fmt: skip
         self.collectors = [
             Collector(line, [self._station(each) for each in self.site.on(line)], given, self._heart("line", line.name))
             for line in self.site.lines
@@ -144,9 +145,15 @@ class Agent:
         return self._supervisor.heart(f"{what} {name}")
 
     def _station(self, instrument: Instrument) -> Station:
-        rev, _ = self._metas[instrument.name]
-        encoder = encode.SnapshotEncoder(f"{self._source}/{instrument.name}", self.outbox.epoch, rev, instrument)
-        return Station(instrument, self.outbox.series("data", instrument.name), Judge.of(instrument), encoder)
+        series = self.outbox.series("data", instrument.name)
+        return Station(instrument, series, Judge.of(instrument), self._described.encoder(instrument))
+
+    async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
+        """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""
+        description = await self._described.simulated(instrument)
+        for forwarder in self.forwarders:
+            forwarder.describe(*description)
+        return self._described.encoder(instrument)
 
     def _forwarder(self, uplink: Uplink, readers: list[Reader]) -> Forwarder:
         gateway, outbox = self.site.gateway, self.outbox
@@ -230,6 +237,8 @@ class Agent:
             fields["reason"] = reason
         if not self.outbox.durable:
             fields["durable"] = False
+        if any(self._origins.simulated.values()):
+            fields["simulated"] = True
         if state == "online":
             backlog = {"records": reader.waiting, "oldest": backlog_since if reader.waiting else None}
             fields["backlog"] = {key: value for key, value in backlog.items() if value is not None}
@@ -238,19 +247,11 @@ class Agent:
 
     async def metas(self, position: int) -> Sequence[tuple[str, str, bytes]]:
         """Give the descriptions that rows after row `position` refer to: past ones first, then today's."""
-        past = await self.outbox.ask(lambda database: database.descriptions.needed(position))
-        today = [(name, rev, body) for name, (rev, body) in self._metas.items()]
-        in_use = {each[:2] for each in today}
-        return [*(each for each in past if each[:2] not in in_use), *today]
+        return await self._described.needed(position)
 
     async def left(self, uplink: str) -> dict[str, list[str]]:
         """Give the instruments that left the site, with their revs, that this uplink still holds retained."""
-        cleared = await self.outbox.ask(lambda database: database.descriptions.cleared(uplink))
-        left: dict[str, list[str]] = {}
-        for name, rev in await self.outbox.ask(lambda database: database.descriptions.all()):
-            if name not in self._metas and name not in cleared:
-                left.setdefault(name, []).append(rev)
-        return left
+        return await self._described.left(uplink)
 
     def _refresh(self) -> None:
         for forwarder in self.forwarders:
@@ -278,7 +279,7 @@ class Agent:
             "outbox": status.outbox(self.outbox, self.site, await self.outbox.ask(Database.usage)),
             "lines": [status.line(each) for each in self.collectors],
             "instruments": [
-                status.instrument(station, each.schedule.missed[name])
+                status.instrument(station, each.schedule.missed[name], self._origins)
                 for each in self.collectors for name, station in each.state.stations.items()
             ],
             "uplinks": self._uplinks(),

@@ -8,6 +8,7 @@ from importlib.metadata import version as distribution_version
 
 from parkgate.config.site import Site
 from parkgate.gateway.collecting.collector import Collector, Station
+from parkgate.gateway.collecting.origins import Origins
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.storing.outbox import Outbox
 
@@ -44,8 +45,11 @@ def line(collector: Collector) -> dict[str, object]:
     }
 
 
-def instrument(station: Station, missed: int) -> dict[str, object]:
-    """Give what became of an instrument's turns, and its last values with their units and flags."""
+def instrument(station: Station, missed: int, origins: Origins) -> dict[str, object]:
+    """Give what became of an instrument's turns, and its last values with their units and flags.
+
+    `simulated` is None until it was asked.
+    """
     about, latest = station.instrument, station.latest
     points = {}
     for place, point in enumerate(about.points if latest else ()):
@@ -61,7 +65,8 @@ def instrument(station: Station, missed: int) -> dict[str, object]:
         "unit": about.unit,
         "every": about.every,
         "state": "silent" if station.silent else "answering" if latest else "starting",
-        "fault": station.fault,
+        "fault": station.fault or origins.fault(about.name),
+        "simulated": origins.simulated.get(about.name),
         "at": latest.at if latest else None,
         "reads": station.reads,
         "failed": station.failed,

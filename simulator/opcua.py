@@ -8,6 +8,7 @@ import socket
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from importlib.metadata import version
 from types import MappingProxyType, TracebackType
 from typing import Any, Self
 from urllib.parse import urlsplit
@@ -20,6 +21,7 @@ from asyncua.ua.status_codes import StatusCodes
 from parkgate.config.language import say
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
+from parkgate.drivers.identity import MAKER, SERVER
 from parkgate.drivers.opcua.codec import encode, words
 from parkgate.drivers.opcua.plan import NodeAddress, Plan, endpoint, plan
 
@@ -133,11 +135,13 @@ def _stamped(held: _Held, value: float | str | None, time: Any) -> ua.DataValue:
 
 
 async def _prepare(server: Server, url: str) -> None:
-    server.name = "Parkgate simulator"
-    server.manufacturer_name = "Parkgate"
+    server.name = SERVER
+    server.manufacturer_name = MAKER
     server.product_uri = _APPLICATION
     server.application_type = ua.ApplicationType.Server
     await server.init()
+    revision = version("parkgate")
+    await server.set_build_info(_APPLICATION, MAKER, SERVER, revision, revision, datetime.now(UTC))
     await server.set_application_uri(_APPLICATION)
     server.set_endpoint(url)
     server.set_security_policy([ua.SecurityPolicyType.NoSecurity])

@@ -1,7 +1,7 @@
 """The instrument's end of Modbus TCP: bytes in, bytes out, over register images. No socket is touched here.
 
 MODBUS Messaging on TCP/IP V1.0b section 3.1 (the MBAP header), MODBUS Application Protocol V1.1b3 section 6 (the
-functions) and 7 (exceptions). Functions 1 to 4 only: nothing here can be written to.
+functions) and 7 (exceptions). Functions 1 to 4, and 43 for what this is: nothing here can be written to.
 """
 
 from __future__ import annotations
@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from parkgate.drivers.modbus.address import Table
+from parkgate.drivers.modbus.identification import FUNCTION as IDENTIFICATION
+from parkgate.simulator.identification import identify
 from parkgate.simulator.image import Image
 
 ILLEGAL_FUNCTION = 0x01
@@ -75,7 +77,7 @@ def answer(request: Request, units: Mapping[int, Image]) -> bytes:
     """Give the frame that answers a request: the cells it asks for, or an exception.
 
     A read within the span of the unit's map gives its cells, unused ones as 0; outside it is exception 2. A count the
-    specification forbids is exception 3, any function but 1 to 4 exception 1, a unit nobody has exception 0x0B.
+    specification forbids is exception 3, any function but 1 to 4 and 43 exception 1, a unit nobody has exception 0x0B.
     """
     image = units.get(request.unit)
     pdu = _refusal(request.pdu, TARGET_SILENT) if image is None else _reply(request.pdu, image)
@@ -83,6 +85,8 @@ def answer(request: Request, units: Mapping[int, Image]) -> bytes:
 
 
 def _reply(pdu: bytes, image: Image) -> bytes:
+    if pdu[0] == IDENTIFICATION:
+        return identify(pdu)
     if pdu[0] not in _TABLES:
         return _refusal(pdu, ILLEGAL_FUNCTION)
     table, most = _TABLES[pdu[0]]

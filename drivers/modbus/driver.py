@@ -19,12 +19,15 @@ from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerSocket
 from pymodbus.pdu import ModbusPDU, ReadCoilsRequest, ReadHoldingRegistersRequest
 from pymodbus.pdu.bit_message import ReadDiscreteInputsRequest
+from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
 from pymodbus.pdu.register_message import ReadInputRegistersRequest
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Now
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
+from parkgate.drivers.identity import Identity
+from parkgate.drivers.modbus import identification
 from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.plan import Block
 from parkgate.drivers.modbus.route import Route, Turn
@@ -95,6 +98,7 @@ class ModbusDriver:
         self._host, self._port = _endpoint(line)
         self._now = now
         self._routes = {instrument.name: Route(instrument) for instrument in instruments}
+        self._identities: dict[int, Identity | None] = {}
         self._client: AsyncModbusTcpClient | None = None
         self._asking = False
         self._unanswered = 0
@@ -153,21 +157,48 @@ class ModbusDriver:
             at = self._now()
         return (turn.close(at),)
 
-    async def _ask(self, instrument: Instrument, block: Block) -> bytes | int:
-        """Ask one block; give its data, or the code of an exception reply."""
+    async def identify(self, instrument: Instrument) -> Identity | None:
+        """Ask a unit once for its device identification; many an instrument knows no such question, or is silent at it.
+
+        Raises:
+            Unreachable: the connection is lost.
+
+        """
+        unit = instrument.unit
+        if unit not in self._identities:
+            request = ReadDeviceInformationRequest(read_code=identification.BASIC, dev_id=unit)
+            try:
+                reply = await self._exchange(request)
+            except ModbusException:
+                reply = _Reply(unit, 0)
+            fits = (reply.unit, reply.function_code) == (unit, identification.FUNCTION)
+            self._identities[unit] = identification.decode(reply.data) if fits else None
+            if not reply.function_code:
+                # The question is shorter than a read: who did not understand it may have lost its place in the stream.
+                await self.__aexit__(None, None, None)
+                await self.__aenter__()
+        return self._identities[unit]
+
+    async def _exchange(self, request: ModbusPDU) -> _Reply:
+        """Send a request and give its reply as it came; that there is none in time is pymodbus's exception."""
         client = self._client
         if client is None:
             raise self._lost()
-        request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=instrument.unit)
         self._asking = True
         try:
-            reply = cast("_Reply", await client.execute(False, request))  # noqa: FBT003 - no keyword in pymodbus's protocol
+            return cast("_Reply", await client.execute(False, request))  # noqa: FBT003 - no keyword in pymodbus's protocol
         except ConnectionException:
             raise self._lost() from None
-        except ModbusException:
-            raise self._unheard(self._silent(instrument)) from None
         finally:
             self._asking = False
+
+    async def _ask(self, instrument: Instrument, block: Block) -> bytes | int:
+        """Ask one block; give its data, or the code of an exception reply."""
+        request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=instrument.unit)
+        try:
+            reply = await self._exchange(request)
+        except ModbusException:
+            raise self._unheard(self._silent(instrument)) from None
         if not reply.function_code:
             raise self._unheard(self._garbled(instrument, say("what came back is not Modbus TCP")))
         self._unanswered = 0

@@ -27,6 +27,7 @@ from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Now
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
+from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
 from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
 from parkgate.drivers.snapshot import Snapshot
@@ -75,6 +76,11 @@ _SURVEY = _question(
     _node(ObjectIds.Server_NamespaceArray),
     _node(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
 )
+_BUILD_INFO = _question(
+    _node(ObjectIds.Server_ServerStatus_BuildInfo_ManufacturerName),
+    _node(ObjectIds.Server_ServerStatus_BuildInfo_ProductName),
+    _node(ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion),
+)
 _HEARTBEAT = _question(_node(ObjectIds.Server_ServerStatus_State))
 
 _Questions = tuple[tuple[Sequence[int], ua.ReadParameters], ...]
@@ -120,6 +126,7 @@ class OpcUaDriver:
             self._asked[instrument.name] = _Asked(nodes, Decoder(instrument, nodes))
         self._stack = AsyncExitStack()
         self._session: _Session | None = None
+        self._identities: list[Identity | None] = []
 
     async def __aenter__(self) -> Self:
         """Connect, activate a session and learn the server's namespaces.
@@ -174,6 +181,28 @@ class OpcUaDriver:
                 hint=say("If this recurs, tell the server's vendor; the other instruments go on."),
             ) from error
         return (asked.decoder.decode(readings, self._now()),)
+
+    async def identify(self, instrument: Instrument) -> Identity | None:
+        """Ask the server once for its build information, which stands for every instrument of it.
+
+        Raises:
+            Unreachable: the connection is lost; nothing was answered.
+
+        """
+        del instrument
+        session = self._open()
+        if not self._identities:
+            try:
+                answers = await session.client.uaclient.read(_BUILD_INFO)
+                said = _identity([_plain(each) for each in answers])
+            except (TimeoutError, UaStatusCodeError):
+                said = None
+            except OSError as error:
+                raise self._gone(error) from error
+            except _LIBRARY:
+                said = None
+            self._identities.append(said)
+        return self._identities[0]
 
     def _open(self) -> _Session:
         if self._session is None:
@@ -281,6 +310,12 @@ def _questions(session: _Session, nodes: Plan) -> _Questions:
 def _plain(answer: ua.DataValue) -> object:
     value = None if answer.Value is None else answer.Value.Value
     return value.Text if isinstance(value, ua.LocalizedText) else value
+
+
+def _identity(said: Sequence[object]) -> Identity | None:
+    """Give a server's own words; what is no text says nothing."""
+    vendor, product, revision = (each if isinstance(each, str) else "" for each in said)
+    return Identity(vendor, product, revision) if vendor or product else None
 
 
 def _reading(answer: ua.DataValue) -> Reading:

@@ -2,14 +2,14 @@
 
 Every turn of every instrument stores a snapshot: a silent instrument, or a line that is down, stands as
 `no-communication`, never as nothing. A fault of our own code or of a library's costs the instrument that met it its
-turn, and its neighbours nothing.
+turn, and its neighbours nothing. Behind its first answer an instrument is asked once what it is.
 """
 
 from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 
@@ -17,9 +17,11 @@ from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Driver, Now
 from parkgate.drivers.faults import Fault, Unreachable
+from parkgate.drivers.identity import Identity
 from parkgate.drivers.snapshot import Snapshot, unread
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock
+from parkgate.gateway.collecting.origins import Origins
 from parkgate.gateway.collecting.schedule import Schedule
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.encode import SnapshotEncoder
@@ -31,11 +33,15 @@ LONGEST_WAIT = 10.0
 """Seconds: a line that is down is tried again at least so often."""
 LONGEST_TURN, _TIMEOUTS = 60.0, 20
 """Seconds, and so many times the line's `timeout` besides, within which a turn ends, whatever is asked in it."""
+MOST_ASKED = 2
+"""Times that an instrument is asked what it is, where the question costs the connection: a cut may hit one of them."""
 _log = logging.getLogger("parkgate.line")
 
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
 Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
+Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
+"""Describe an instrument as simulated, everywhere; give the encoder of its snapshots from now on."""
 
 
 @dataclass(slots=True)
@@ -46,6 +52,8 @@ class Station:
     series: Series
     judge: Judge
     encode: SnapshotEncoder
+    asked: int = 0
+    identity: Identity | None = None
     reads: int = 0
     failed: int = 0
     fault: str = ""
@@ -71,8 +79,8 @@ class LineState:
 class Given:
     """What the loops of all lines are given.
 
-    `changed` is called when an instrument falls silent or answers again; `unsynced` tells whether a stamp (ms UTC) was
-    taken from a clock that cannot be believed.
+    `changed` is called when an instrument falls silent or answers again, or turns out to be simulated; `unsynced` tells
+    whether a stamp (ms UTC) was taken from a clock that cannot be believed.
     """
 
     outbox: Outbox
@@ -82,6 +90,8 @@ class Given:
     tell: Tell
     changed: Callable[[], None]
     unsynced: Callable[[int], bool]
+    origins: Origins
+    describe: Describe
 
 
 class Collector:
@@ -99,6 +109,8 @@ class Collector:
         self._tell = given.tell
         self._changed = given.changed
         self._unsynced = given.unsynced
+        self._origins = given.origins
+        self._describe = given.describe
         self._heart = heart
         self._stack = AsyncExitStack()
         self._driver: Driver | None = None
@@ -125,8 +137,10 @@ class Collector:
         """Read one instrument and store what came of it: its answer, or that there is none."""
         station.reads += 1
         try:
-            for snapshot in await self._read(station.instrument):
-                self._store(station, station.judge(snapshot))
+            snapshots = await self._read(station.instrument)
+            await self._identify(station)
+            for snapshot in snapshots:
+                self._store(station, self._origins.judge(station.judge(snapshot)))
         except Fault as fault:
             self._failed(station, fault)
         except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
@@ -144,6 +158,32 @@ class Collector:
             raise
         self._up()
         return snapshots
+
+    async def _identify(self, station: Station) -> None:
+        """Ask an instrument that answered what it is, once; one that is simulated is described so before it is stored.
+
+        What the question does to the line costs no reading: that was taken before.
+        """
+        instrument = station.instrument
+        if instrument.name in self._origins.simulated:
+            return
+        if self._driver is not None and station.asked < MOST_ASKED:
+            station.asked += 1
+            try:
+                station.identity = await self._driver.identify(instrument)
+            except Unreachable:
+                await self._leave()
+                if station.asked < MOST_ASKED:
+                    return
+            station.asked = MOST_ASKED
+        simulated = station.identity is not None and station.identity.simulated
+        if simulated:
+            station.encode = await self._describe(instrument)
+        for refused in self._origins.note(instrument.name, station.identity):
+            self._tell("simulated-refused", refused)
+            _log.error("%s", self._origins.fault(refused))
+        if simulated:
+            self._changed()
 
     async def _opened(self) -> Driver:
         """Give the open driver; while the line is down, try it no more often than the back-off allows."""

@@ -71,7 +71,7 @@ def fine(answer: Mapping[str, Any]) -> bool:
         return False
     return (
         all(line["state"] == "up" for line in answer["lines"])
-        and all(each["state"] == "answering" for each in answer["instruments"])
+        and all(each["state"] == "answering" and not each["fault"] for each in answer["instruments"])
         and all(
             each["state"] == "online" and not each["quarantined"] and not each["fault"] for each in answer["uplinks"]
         )
@@ -151,6 +151,7 @@ def _instruments(instruments: Entries, now: int) -> Table:
         _Column(say("title"), _Kind.TITLE, lambda each: each["title"]),
         _Column(say("line"), _Kind.TITLE, lambda each: each["line"]),
         _Column(say("state"), _Kind.STATE, lambda each: each["state"]),
+        _Column(say("simulated"), _Kind.NUMBER, lambda each: say("yes") if each.get("simulated") else ""),
         _Column(say("age"), _Kind.NUMBER, lambda each: age(each.get("at"), now)),
         _Column(say("turns"), _Kind.NUMBER, lambda each: str(each.get("reads", ""))),
         _Column(say("failed"), _Kind.NUMBER, lambda each: str(each.get("failed") or "")),

@@ -89,6 +89,11 @@ class Forwarder:
         if self.online:
             self._session.say_status("online")
 
+    def describe(self, instrument: str, rev: str, payload: bytes) -> None:
+        """Send a new description before any row that refers to it; whoever is offline begins with it."""
+        if self.online:
+            self._session.describe([(instrument, rev, payload)])
+
     def hurry(self) -> None:
         """Try again now where time may have been what was wrong, instead of after the rest of the wait."""
         self._hurry.set()

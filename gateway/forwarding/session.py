@@ -91,22 +91,21 @@ class Session:
     async def _greet(self) -> None:
         """Send the status, then every description that a waiting row may refer to; rows flow once these are taken."""
         trade, position = self._trade, self._reader.state.progress.position
-        metas = await trade.greeter.metas(position)
         if self._reader.waiting:
             self.backlog_since = await trade.outbox.ask(lambda database: database.oldest(position))
+        metas = await trade.greeter.metas(position)  # the last wait: what is described anew from now on is told live
         self._reader.rewind()
         self.online = True
         self._window = self._accepted.window
         share = trade.uplink.backfill_share
         self._lanes.share, self._lanes.ramp = share, Ramp(int(max(1, self._window * share) * MAX_PAYLOAD))
-        self._describe(metas)
+        self.describe(metas)
 
-    def _describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
-        """Send the status and the descriptions; what of them is not the newest only under its own `rev`."""
+    def describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
+        """Send the status and descriptions; what of them is not the newest only under its own `rev`."""
         topics = self._trade.topics
         self._greeted_at = self._trade.clock.monotonic()
         self.say_status("online")
-        self._send_status()
         newest = {instrument: rev for instrument, rev, _ in metas}
         for instrument, rev, payload in metas:
             self._lanes.add(Message(Lane.GREETING, topics.meta(instrument, rev), payload, retain=True))
@@ -166,7 +165,7 @@ class Session:
             if seconds := self._flying.stuck(self._trade.clock.monotonic()):
                 raise _cut(self._trade.uplink.name, say("no acknowledgement for {seconds} s", seconds=round(seconds)))
             if not self._accepted.retain and self._trade.clock.monotonic() - self._greeted_at > AGAIN:
-                self._describe(await self._trade.greeter.metas(self._reader.state.progress.position))
+                self.describe(await self._trade.greeter.metas(self._reader.state.progress.position))
 
     def _hungry(self) -> bool:
         return (

@@ -66,11 +66,12 @@ def _flagged(value: object, flag: str) -> dict[str, object]:
     return {"flag": flag} if value is None else {"flag": flag, "value": value}
 
 
-def meta(source: str, instrument: Instrument) -> tuple[str, bytes]:
+def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tuple[str, bytes]:
     """Give an instrument's `rev` and the payload that describes it.
 
     `rev` is the first 8 hex digits of the SHA-256 over the whole configuration of the instrument, its registers too: it
-    names the configuration that a snapshot was made under.
+    names the configuration that a snapshot was made under. `simulated` if the instrument said that it is: then that is
+    part of it.
     """
     about = {
         "source": source,
@@ -81,10 +82,12 @@ def meta(source: str, instrument: Instrument) -> tuple[str, bytes]:
         "protocol": instrument.protocol,
         "every": instrument.every,
         "safety": instrument.safety,
+        "simulated": simulated,
     }
     described = {name: value for name, value in about.items() if value or name == "source"}
     described["points"] = {point.name: _about_point(point) for point in instrument.points}
-    rev = hashlib.sha256(source.encode() + instrument.model_dump_json().encode()).hexdigest()[:8]
+    configuration = source + instrument.model_dump_json() + "simulated" * simulated
+    rev = hashlib.sha256(configuration.encode()).hexdigest()[:8]
     return rev, orjson.dumps({"source": source, "rev": rev, **described})
 
 

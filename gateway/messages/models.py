@@ -80,6 +80,7 @@ class Meta(Record):
     protocol: str
     every: int = Field(description="Period, milliseconds.")
     safety: bool = Field(default=False, description="It warns people; its readings are the last to leave a full disk.")
+    simulated: bool = Field(default=False, description="It says that it is simulated: its values measure nothing.")
     points: dict[str, PointMeta]
 
 
@@ -101,6 +102,7 @@ class Status(Record):
     version: str
     reason: str | None = None
     durable: bool = Field(default=True, description="False while no disk takes anything: the outbox is in memory.")
+    simulated: bool = Field(default=False, description="True while any instrument says that it is simulated.")
     backlog: Backlog | None = None
     silent: list[str] = Field(default_factory=list, description="Instruments that do not answer.")
 

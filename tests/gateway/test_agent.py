@@ -41,6 +41,9 @@ class Wire:
         self.reads += 1
         return (Snapshot(instrument.name, 1, (1.0,)),)
 
+    async def identify(self, instrument):
+        return None
+
 
 def site_of(folder: Path, every=20, **outbox) -> Site:
     point = Point(name="so2", at="input 0", type="float32")

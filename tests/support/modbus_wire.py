@@ -71,6 +71,8 @@ class Wire:
 
     def answer(self, question):
         """The honest PDU."""
+        if question.function not in TABLES:
+            return bytes((question.function | 0x80, 1))
         places = [(question.table, question.start + index) for index in range(question.count)]
         if any(place not in self.registers for place in places):
             return bytes((question.function | 0x80, 2))
@@ -91,8 +93,9 @@ class Wire:
         self._serving.append(asyncio.current_task())
         try:
             while True:
-                header = await reader.readexactly(12)
-                transaction, _, _, unit, function, start, count = struct.unpack(">HHHBBHH", header)
+                transaction, _, length, unit = struct.unpack(">HHHB", await reader.readexactly(7))
+                function, *data = await reader.readexactly(length - 1)
+                start, count = struct.unpack(">HH", bytes(data)) if function in TABLES else (0, 0)
                 question = Question(transaction, unit, function, start, count)
                 self.asked.append(question)
                 act = self.script.popleft() if self.script else None

@@ -10,6 +10,7 @@ from typing import Self
 
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
+from parkgate.drivers.identity import Identity
 from parkgate.drivers.snapshot import Snapshot
 
 TROUBLES = ("silent", "garbled", "slow", "down", "bug", "shut")
@@ -83,3 +84,10 @@ class _Driver:
             case "bug":
                 raise IndexError("a fault of ours")
         return (park.answer(instrument, self._now()),)
+
+    async def identify(self, instrument: Instrument) -> Identity | None:
+        """Ask an instrument what it is."""
+        await asyncio.sleep(self._park.rng.uniform(0.01, 0.2))
+        if self._generation != self._park.generation:
+            await asyncio.get_running_loop().create_future()  # who asks is dead
+        return Identity("Maker", "Model") if len(instrument.name) % 2 else None

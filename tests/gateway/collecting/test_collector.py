@@ -2,115 +2,13 @@
 
 import asyncio
 import json
-import random
 
 import pytest
+from support.line_bench import START, Bench, Jumping, Wire, fault
 
 from parkgate.config.flag import Flag
-from parkgate.config.profile import Point
-from parkgate.config.site import Instrument, Line
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
-from parkgate.drivers.snapshot import Snapshot
-from parkgate.gateway.collecting.collector import LONGEST_WAIT, Collector, Given, Station
-from parkgate.gateway.heartbeat import Heart
-from parkgate.gateway.messages.encode import SnapshotEncoder
-from parkgate.gateway.processing.validity import Judge
-
-LINE = Line(name="cems", url="modbus-tcp://127.0.0.1:502")
-START = 1_763_890_000_000
-
-
-class Jumping:
-    """A clock that jumps instead of waiting, and stops the test's loop at its end."""
-
-    def __init__(self, seconds):
-        self.elapsed = 0.0
-        self.end = seconds
-
-    def now(self):
-        return START + round(self.elapsed * 1000)
-
-    def monotonic(self):
-        return self.elapsed
-
-    async def sleep(self, seconds):
-        self.elapsed += max(0.0, seconds)
-        if self.elapsed >= self.end:
-            raise asyncio.CancelledError
-        await asyncio.sleep(0)
-
-
-class Wire:
-    """A driver that answers as the test's script says: `answer(instrument, now)` gives a value or a fault to raise."""
-
-    def __init__(self, clock, answer):
-        self.clock = clock
-        self.answer = answer
-        self.opened = []
-        self.open = False
-        self.fails_to_open = lambda now: None
-
-    async def __aenter__(self):
-        self.opened.append(self.clock.elapsed)
-        if fault := self.fails_to_open(self.clock.elapsed):
-            raise fault
-        self.open = True
-        return self
-
-    async def __aexit__(self, *_):
-        self.open = False
-
-    async def read(self, instrument):
-        assert self.open
-        said = self.answer(instrument.name, self.clock.elapsed)
-        if isinstance(said, Exception):
-            raise said
-        return (Snapshot(instrument.name, self.clock.now(), (said,)),)
-
-
-def instrument(name, every=1000):
-    point = Point(name="so2", at="input 0", type="float32", range=(0, 100))
-    return Instrument(name=name, line="cems", every=every, profile="p", protocol="modbus", points=(point,))
-
-
-class Bench:
-    def __init__(self, outbox, seconds, answer, names=("a", "b")):
-        self.outbox = outbox
-        self.told = []
-        self.reasons = []
-        self.clock = Jumping(seconds)
-        self.wire = Wire(self.clock, answer)
-        self.changes = 0
-        stations = [
-            Station(
-                each, outbox.series("data", each.name), Judge.of(each), SnapshotEncoder("s", outbox.epoch, "r", each)
-            )
-            for each in map(instrument, names)
-        ]
-        self.wrong = set()
-        self.heart = Heart(self.clock.monotonic)
-        given = Given(
-            outbox, self.clock, random.Random(1), lambda *_: self.wire, self.tell, self.changed, self.wrong.__contains__
-        )
-        self.collector = Collector(LINE, stations, given, self.heart)
-
-    def tell(self, name, subject, reason=None):
-        self.told.append((name, subject))
-        self.reasons.append(reason)
-
-    def changed(self):
-        self.changes += 1
-
-    async def run(self):
-        with pytest.raises(asyncio.CancelledError):
-            await self.collector.run()
-        await self.outbox.commit()
-        rows = await self.outbox.read(0, 10**6, 10**6)
-        return [(each.series.instrument, json.loads(each.body)) for each in rows]
-
-
-def fault(kind):
-    return kind("nothing", where="cems", hint="Look.")
+from parkgate.gateway.collecting.collector import LONGEST_WAIT
 
 
 async def test_every_turn_of_every_instrument_stores_a_snapshot(outbox):

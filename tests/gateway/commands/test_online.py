@@ -180,6 +180,9 @@ class Torn:
             raise Unreachable("the connection was closed", where="cems", hint="Look for a second program.")
         return [Snapshot(instrument.name, 1, (1.0, 1.0), states=(0,))]
 
+    async def identify(self, instrument):
+        return None
+
 
 async def test_a_line_that_goes_down_under_an_instrument_is_opened_again_for_the_others(tmp_path):
     site = load_site(site_file(tmp_path, units=(1, 2, 3)))

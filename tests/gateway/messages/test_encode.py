@@ -146,6 +146,15 @@ def test_another_configuration_has_another_rev(change):
     assert encode.meta("xuwei/gw-02/stack-1", same)[0] != encode.meta(SOURCE, same)[0]
 
 
+def test_an_instrument_that_is_simulated_says_so_under_a_rev_of_its_own():
+    rev, body = encode.meta(SOURCE, instrument("o2"), simulated=True)
+    other, plain = encode.meta(SOURCE, instrument("o2"))
+    assert json.loads(body)["simulated"] is True
+    assert "simulated" not in json.loads(plain)
+    assert rev != other
+    META.validate(json.loads(body))
+
+
 def test_a_description_tells_what_consumers_need_and_not_where_registers_are():
     point = Point(
         name="so2", at="input 0", type="float32", unit="mg/m3", factor="a21026", range=(0, 300), digits=2, title="SO2"

@@ -1,0 +1,76 @@
+"""What the instruments are described as, and that no row refers to what is not kept."""
+
+import json
+import sqlite3
+
+import pytest
+
+from parkgate.config.profile import Point
+from parkgate.config.site import Instrument
+from parkgate.drivers.snapshot import Snapshot
+from parkgate.gateway.storing.described import Described
+
+
+def instrument(name):
+    point = Point(name="so2", at="input 0", type="float32")
+    return Instrument(name=name, line="cems", every=1_000, profile="p", protocol="modbus", points=(point,))
+
+
+A, B = instrument("a"), instrument("b")
+
+
+@pytest.fixture
+async def described(outbox):
+    made = Described("x/gw", [A, B], outbox)
+    await made.keep()
+    return made
+
+
+async def kept(outbox, position=0):
+    return [(name, json.loads(body).get("simulated", False))
+            for name, _, body in await outbox.ask(lambda file: file.descriptions.needed(position))]  # fmt: skip
+
+
+def said(needed):
+    return [(name, json.loads(body).get("simulated", False)) for name, _, body in needed]
+
+
+async def test_one_that_turns_out_to_be_simulated_is_today_and_what_it_was_before_is_still_needed(outbox, described):
+    await described.simulated(A)
+    assert said(await described.needed(10**9)) == [("a", False), ("a", True), ("b", False)]
+    name, rev, _ = (await described.needed(10**9))[1]
+    body = json.loads(described.encoder(A)(Snapshot("a", 1, (1.0,)), 1, 1))
+    assert (body["source"], body["rev"]) == (f"x/gw/{name}", rev)
+
+
+async def test_after_a_start_it_is_what_the_site_file_says_until_it_was_asked_again(outbox, described):
+    await described.simulated(A)
+    await described.simulated(B)
+    again = Described("x/gw", [A, B], outbox)
+    await again.keep()
+    assert said(await again.needed(10**9)) == [("a", False), ("b", False)]
+    await again.simulated(A)
+    assert sorted(await kept(outbox, 10**9)) == [("a", False), ("a", True), ("b", False)]
+
+
+async def test_what_a_full_disk_does_not_keep_is_kept_once_it_has_room(outbox, described, monkeypatch):
+    ask = outbox.ask
+
+    async def full(work):
+        error = sqlite3.OperationalError("database or disk is full")
+        error.sqlite_errorname, error.sqlite_errorcode = "SQLITE_FULL", sqlite3.SQLITE_FULL
+        raise error
+
+    monkeypatch.setattr(outbox, "ask", full)
+    await described.simulated(A)
+    monkeypatch.setattr(outbox, "ask", ask)
+    assert ("a", True) not in await kept(outbox)
+    await described.simulated(B)
+    assert {("a", True), ("b", True)} <= set(await kept(outbox))
+
+
+async def test_who_left_the_site_is_left(outbox, described):
+    await described.simulated(A)
+    without = Described("x/gw", [B], outbox)
+    await without.keep()
+    assert {name: len(revs) for name, revs in (await without.left("park")).items()} == {"a": 2}
