@@ -7,6 +7,8 @@ import importlib
 import json
 import re
 import shlex
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -26,7 +28,11 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 VERBS = PROJECT["entry-points"]["parkgate.commands"]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 READMES = ("README.md", "README.zh-CN.md")
-TRANSLATED = (READMES, ("docs/technician.md", "docs/technician.zh-CN.md"))
+TRANSLATED = (
+    READMES,
+    ("docs/technician.md", "docs/technician.zh-CN.md"),
+    ("docs/developer.md", "docs/developer.zh-CN.md"),
+)
 RECORDS = sorted((ROOT / "docs/decisions").glob("*.md"))
 
 
@@ -213,6 +219,22 @@ def account(first=None):
     names = {}
     exec(blocks("docs/platform.md", "python")[0], names)
     return names["Account"](first)
+
+
+def test_the_test_that_the_developers_document_shows_passes(tmp_path):
+    consumer, _ = blocks("docs/developer.md", "python")
+    (tmp_path / "test_consumer.py").write_text(consumer, encoding="utf-8")
+    told = subprocess.run(
+        [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-p", "no:asyncio", "-W", "error"],
+        cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120,
+    )  # fmt: skip
+    assert told.returncode == 0, told.stdout + told.stderr
+
+
+def test_every_fixture_of_the_plugin_is_described():
+    told = {name for row in rows("docs/developer.md") for name in re.findall(r"`(parkgate_\w+)`", row[0])}
+    fixtures = set(re.findall(r"^def (parkgate_\w+)", text("simulator/plugin.py"), re.MULTILINE))
+    assert told == fixtures
 
 
 @given(

@@ -57,6 +57,7 @@ PURE = (
     "simulator/device.py",
     "simulator/identification.py",
     "simulator/image.py",
+    "simulator/moved_site.py",
     "simulator/ranges.py",
     "simulator/shapes.py",
     "simulator/wire.py",
