@@ -20,7 +20,7 @@ def add_duration(parser: argparse.ArgumentParser) -> None:
 
 def _seconds(text: str) -> float:
     try:
-        return float(str(duration_ms(text))) / 1000
+        return float(str(duration_ms(re.sub(r"(?<=\d)m$", "min", text)))) / 1000  # as people type it: 10m
     except ValueError as error:
         raise argparse.ArgumentTypeError(
             say('"{text}" is not a duration with its unit, such as "30s" or "10min"', text=text)

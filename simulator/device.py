@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 
+from parkgate.config.flag import Flag
 from parkgate.config.profile import Point, State
 from parkgate.config.site import Instrument
 from parkgate.drivers.modbus.address import Address, parse
 from parkgate.drivers.modbus.codec import encode
+from parkgate.simulator.episode import Condition
 from parkgate.simulator.image import Cells, Image
 from parkgate.simulator.shapes import Counter, Noise, Shape, Signals, Steady, Value
 
@@ -106,6 +108,34 @@ def reading(state: State, word: int) -> int:
     return word >> low & (1 << high - low + 1) - 1
 
 
+def with_reading(state: State, word: int) -> int:
+    """Give a word changed so that a state reads the first value that sets its flag."""
+    value = state.equals[0]
+    if state.bits is None:
+        return value
+    low, high = state.bits
+    return word & ~((1 << high - low + 1) - 1 << low) | value << low
+
+
+def set_by(instrument: Instrument, condition: Condition) -> list[State]:
+    """Give the states by which an instrument can say that it is in a condition, those of its very points first."""
+    wanted = set(condition.points)
+    covering = [
+        state
+        for state in instrument.states
+        if state.flag == condition.flag and (not state.points or (wanted and wanted <= {*state.points}))
+    ]
+    return sorted(covering, key=lambda state: not state.points)
+
+
+def out_of_bounds(point: Point, value: Value) -> Flag | None:
+    """Give what is wrong with a value by itself: outside its measuring range. A text has none."""
+    if point.range is None or isinstance(value, str):
+        return None
+    low, high = point.range
+    return None if low <= value <= high else Flag.OUT_OF_RANGE
+
+
 def cells(instrument: Instrument) -> tuple[Cells, ...]:
     """Give the runs of Modbus cells that an instrument's points and states occupy, none for OPC UA.
 
@@ -137,7 +167,7 @@ def _state_point(state: State) -> Point:
 
 
 class Device:
-    """One simulated instrument. Its `signals` hold a value for every point; over Modbus it shows them in `image`.
+    """One simulated instrument. Its `signals` hold a value for every point; over Modbus it writes them into `image`.
 
     `image` spans the instrument's cells and may be shared by instruments of one unit; None for OPC UA.
     """
@@ -146,38 +176,65 @@ class Device:
         self.instrument = instrument
         self._signals = signals
         self._image = image
-        self._words = normal_states(instrument)
+        self._normal = normal_states(instrument)
+        self._words = self._normal
         self._places = () if image is None else tuple((p, parse(p.at, instrument.base)) for p in instrument.points)
-        self._show_states()
-        self._show_values()
+        states = () if image is None else instrument.states
+        self._states = tuple((each.at, _state_point(each), parse(each.at, instrument.base)) for each in states)
+        self._values: dict[str, Value] = {}
+        self._stale = True
+        self.show()
 
     def advance(self, dt_ms: int) -> None:
-        """Let `dt_ms` milliseconds of scenario time pass, in one step."""
+        """Let `dt_ms` milliseconds of scenario time pass, in one step; `show` makes them seen."""
         self._signals.advance(dt_ms)
-        self._show_values()
 
-    def values(self) -> dict[str, Value]:
+    def show(self, conditions: Sequence[Condition] = (), frozen: Collection[str] = ()) -> None:
+        """Show the values and states of this moment: under conditions of the instrument, some points perhaps frozen."""
+        now = dict(self._signals.values)
+        for condition in conditions:
+            now.update(condition.values)
+        shows = {point.name: shown(point, now[point.name]) for point in self.instrument.points}
+        shows.update((name, value) for name, value in self._values.items() if name in frozen)
+        self._values = shows
+        self._words = dict(self._normal)
+        for condition in conditions:
+            for state in set_by(self.instrument, condition)[:1]:
+                self._words[state.at] = with_reading(state, self._words[state.at])
+        self._stale = True
+
+    def write(self) -> None:
+        """Write what is shown into the image, if that is older: to be called before it is read."""
+        if self._image is not None and self._stale:
+            self._stale = False
+            self._write(self._image)
+
+    def values(self) -> Mapping[str, Value]:
         """Give the value of each point, in its unit, as the instrument shows it."""
-        now = self._signals.values
-        return {point.name: shown(point, now[point.name]) for point in self.instrument.points}
+        return self._values
 
     def states(self) -> tuple[int, ...]:
         """Give the reading of each of the instrument's states, in their order."""
         return tuple(reading(state, self._words[state.at]) for state in self.instrument.states)
 
-    def _show_states(self) -> None:
-        if self._image is None:
-            return
-        for state in self.instrument.states:
-            address = parse(state.at, self.instrument.base)
-            self._put(self._image, _state_point(state), address, self._words[state.at])
+    def flags(self) -> dict[str, frozenset[Flag]]:
+        """Give, by point, what makes its value one that may not be used as it is: its states, its range, a sentinel."""
+        found: dict[str, set[Flag]] = {}
+        every = [point.name for point in self.instrument.points]
+        for state, word in zip(self.instrument.states, self.states(), strict=True):
+            if word in state.equals:
+                for name in state.points or every:
+                    found.setdefault(name, set()).add(state.flag)
+        for point in self.instrument.points:
+            if flag := out_of_bounds(point, self._values[point.name]):
+                found.setdefault(point.name, set()).add(flag)
+        return {name: frozenset(flags) for name, flags in found.items()}
 
-    def _show_values(self) -> None:
-        if self._image is None:
-            return
-        values = self.values()
+    def _write(self, image: Image) -> None:
+        for at, point, address in self._states:
+            self._put(image, point, address, self._words[at])
         for point, address in self._places:
-            self._put(self._image, point, address, values[point.name])
+            self._put(image, point, address, self._values[point.name])
 
     def _put(self, image: Image, point: Point, address: Address, value: Value) -> None:
         order = point.order or self.instrument.order

@@ -1,16 +1,28 @@
-"""A site file moved to a test: any site file, its lines, uplink and data folder where the test has them. Pure."""
+"""A site file moved elsewhere: its lines, uplink and data folder where a demo or a test has them. Pure."""
 
 from __future__ import annotations
 
 import json
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
-from parkgate.simulator.demo_site import PASSWORD, DemoSite
-
+PASSWORD = "PARKGATE_DEMO_PASSWORD"  # noqa: S105  the name of a variable, not a password
+"""The environment variable through which the agent gets the broker's password: never in clear in a file."""
 _OF_ITS_BROKER = frozenset({"url", "username", "password", "ca", "cert", "key"})
+
+
+@dataclass(frozen=True, slots=True)
+class MovedSite:
+    """A site file's text, the gateway's title and name (`site/gateway`), its topics, and its environment's secrets."""
+
+    text: str
+    title: str
+    source: str
+    topics: str
+    secrets: Mapping[str, str] = field(default_factory=dict)
 
 
 def moved_site(
@@ -21,8 +33,8 @@ def moved_site(
     *,
     gateway_id: str = "",
     profile: Callable[[str], str] = str,
-) -> DemoSite:
-    """Put a test's addresses into a site file: `lines` by name, the uplink's URL and the data folder.
+) -> MovedSite:
+    """Put other addresses into a site file: `lines` by name, the uplink's URL and the data folder.
 
     Of several uplinks the first stays. A `user:password@` of the uplink's URL becomes its `username` and a password
     from the environment. `profile` says where the profile of that name is, as seen from the new place.
@@ -39,7 +51,7 @@ def moved_site(
         "instrument": [{**each, "profile": profile(each["profile"])} for each in site["instrument"]],
     }
     title = f"{gateway.get('title', '')} {source}".strip()
-    return DemoSite(toml(moved), title, source, f"{sends.get('prefix', 'park')}/v1/{source}/#", secrets)
+    return MovedSite(toml(moved), title, source, f"{sends.get('prefix', 'park')}/v1/{source}/#", secrets)
 
 
 def toml(tables: Mapping[str, Any]) -> str:

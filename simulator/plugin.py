@@ -17,8 +17,8 @@ from parkgate.config.language import say
 
 if TYPE_CHECKING:
     from parkgate.simulator.background import Background
-    from parkgate.simulator.cable import Cable
-    from parkgate.simulator.demo_site import DemoSite
+    from parkgate.simulator.link import Link
+    from parkgate.simulator.moved_site import MovedSite
     from parkgate.simulator.testing import KeptBooks, RunningGateway, StandingBroker, StandingPark
 
 DEFAULT = "demo"
@@ -92,7 +92,7 @@ def parkgate_park(parkgate_scenario: str | Path, _parkgate_background: Backgroun
 
 
 @pytest.fixture
-def _parkgate_cable(parkgate_broker: StandingBroker, _parkgate_background: Background) -> Iterator[Cable | None]:
+def _parkgate_cable(parkgate_broker: StandingBroker, _parkgate_background: Background) -> Iterator[Link | None]:
     from parkgate.simulator.testing import cable_to  # noqa: PLC0415  as above
 
     cable = cable_to(parkgate_broker)
@@ -105,8 +105,8 @@ def _parkgate_cable(parkgate_broker: StandingBroker, _parkgate_background: Backg
 
 @pytest.fixture
 def _parkgate_site(
-    parkgate_park: StandingPark, parkgate_broker: StandingBroker, _parkgate_cable: Cable | None, _parkgate_folder: Path
-) -> DemoSite:
+    parkgate_park: StandingPark, parkgate_broker: StandingBroker, _parkgate_cable: Link | None, _parkgate_folder: Path
+) -> MovedSite:
     from parkgate.simulator.testing import site_in  # noqa: PLC0415  as above
 
     return site_in(_parkgate_folder, parkgate_park, parkgate_broker, _parkgate_cable)
@@ -114,7 +114,7 @@ def _parkgate_site(
 
 @pytest.fixture
 def parkgate_books(
-    parkgate_broker: StandingBroker, _parkgate_site: DemoSite, _parkgate_background: Background
+    parkgate_broker: StandingBroker, _parkgate_site: MovedSite, _parkgate_background: Background
 ) -> Iterator[KeptBooks]:
     """Give a subscriber: `.messages`, `.snapshots()`, `.account()`, `.wait_until_complete(seconds)`."""
     from parkgate.simulator.testing import KeptBooks  # noqa: PLC0415  as above
@@ -129,8 +129,8 @@ def parkgate_books(
 def parkgate_gateway(
     request: pytest.FixtureRequest,
     parkgate_books: KeptBooks,
-    _parkgate_site: DemoSite,
-    _parkgate_cable: Cable | None,
+    _parkgate_site: MovedSite,
+    _parkgate_cable: Link | None,
     _parkgate_folder: Path,
     _parkgate_background: Background,
 ) -> Iterator[RunningGateway]:

@@ -2,7 +2,10 @@
 
 A scenario names a site file, whose line URLs say where to listen and whose profiles are the maps, so that nothing is
 written twice; it adds `title`, `seed`, `start`, `step`, `[signals]` (quantities that nothing measures but others
-follow, such as load), and a table per point: `[stack-1.so2]` with `shape = "noise"` and what that shape needs.
+follow, such as load), a table per point: `[stack-1.so2]` with `shape = "noise"` and what that shape needs; `[[state]]`,
+what an instrument says of itself at times; and `[[trouble]]`, what goes wrong, as in
+`{ at = "60s", for = "30s", instrument = "stack-1", kind = "late", by = "2s" }`. `[serve.LINE]` lets a line be served
+otherwise than its url says: `as = "rtu-over-tcp"`, or `as = "pty"` with a `baudrate`.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ from collections.abc import Collection, Mapping
 from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import AwareDatetime
+from pydantic import AwareDatetime, Field
 
 from parkgate.config.document import Place, Report, read_toml
 from parkgate.config.explain import missing, parse, table_wanted, unknown_key, unknown_word
@@ -23,11 +27,15 @@ from parkgate.config.problem import Problem, Problems, suggestion
 from parkgate.config.site import Instrument, Site
 from parkgate.drivers.faults import Fault
 from parkgate.simulator.device import cells
+from parkgate.simulator.episode import Condition
+from parkgate.simulator.episode_checks import Serve, check_episodes
 from parkgate.simulator.shapes import SHAPES, Shape, Span, in_order, is_text, leans_on
+from parkgate.simulator.trouble import Trouble
 
 Shapes = Mapping[str, Shape]
+Listed = TypeVar("Listed", bound=Model)
 
-_RESERVED = ("title", "site", "seed", "start", "step", "signals")
+_RESERVED = ("title", "site", "seed", "start", "step", "signals", "serve", "state", "trouble")
 _EARLY = datetime.fromisoformat("2026-01-05T08:00:00+08:00")
 
 
@@ -42,13 +50,24 @@ class Head(Model):
 
 
 class Scenario(Model):
-    """A scenario with its site: `signals` by name, `shapes` by instrument and point, for those that have one."""
+    """A scenario with its site: `signals` by name, `shapes` by instrument and point, for those that have one.
+
+    `serve` by line, for those that are not served as their urls say.
+    """
 
     path: Path
     head: Head
     site: Site
     signals: Shapes
     shapes: Mapping[str, Shapes]
+    serve: Mapping[str, Serve] = Field(default_factory=dict)
+    conditions: tuple[Condition, ...] = ()
+    troubles: tuple[Trouble, ...] = ()
+
+    @property
+    def start_ms(self) -> int:
+        """The scenario's own time at its start, milliseconds UTC."""
+        return round(self.head.start.timestamp() * 1000)
 
     @property
     def day_ms(self) -> int:
@@ -96,12 +115,42 @@ def _scenario(place: Place) -> Scenario:
     signals = _signals(place.at("signals"), table.get("signals", {}))
     names = [name for name in table if name not in _RESERVED]
     shapes = {name: _shapes(place.at(name), table[name]) for name in names}
+    serve = _serve(place.at("serve"), table.get("serve", {}))
+    conditions = _listed(Condition, place.at("state"), table.get("state", []))
+    troubles = _listed(Trouble, place.at("trouble"), table.get("trouble", []))
     site = _site(place.at("site"), head) if head is not None and isinstance(table.get("site"), str) else None
     if site is not None:
         _check_instruments(place, site, shapes, signals)
+        check_episodes(place, site, serve, conditions, troubles)
     if head is None or site is None or problems:
         raise Problems(problems)
-    return Scenario(path=place.document.file, head=head, site=site, signals=signals, shapes=shapes)
+    return Scenario(
+        path=place.document.file,
+        head=head,
+        site=site,
+        signals=signals,
+        shapes=shapes,
+        serve=serve,
+        conditions=tuple(conditions.values()),
+        troubles=tuple(troubles.values()),
+    )
+
+
+def _serve(place: Place, tables: object) -> dict[str, Serve]:
+    if not isinstance(tables, Mapping):
+        place.problem(table_wanted())
+        return {}
+    read = ((name, parse(Serve, table, place.at(name))) for name, table in tables.items())
+    return {name: serve for name, serve in read if serve is not None}
+
+
+def _listed(model: type[Listed], place: Place, tables: object) -> dict[int, Listed]:
+    """Read the tables of an array, by their places in it."""
+    if not isinstance(tables, list):
+        place.problem(say("must be an array of tables: [[{name}]]", name=place.keys[-1]))
+        return {}
+    read = ((number, parse(model, table, place.at(number))) for number, table in enumerate(tables))
+    return {number: found for number, found in read if found is not None}
 
 
 def _site(place: Place, head: Head) -> Site | None:
@@ -180,8 +229,8 @@ def _check_leaning(place: Place, shapes: Shapes, others: Collection[str]) -> Non
 
 
 def _site_path(scenario: Path, site: str) -> Path:
-    """Find a site file: beside the scenario, else in the package; a scenario is never its own site."""
+    """Find a site file: beside the scenario, else in the package; another scenario of that name is none."""
     beside = scenario.parent / site
     shipped = Path(str(files("parkgate.config").joinpath(f"sites/{site}")))
-    there = beside.exists() and not beside.samefile(scenario)
+    there = beside.exists() and "[gateway]" in beside.read_text(encoding="utf-8", errors="replace")
     return shipped if shipped.exists() and not there else beside

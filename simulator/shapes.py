@@ -177,7 +177,72 @@ class Toggle(Model):
         return int(moment.elapsed_ms % (self.off + self.on) >= self.off)
 
 
-Shape = Steady | Noise | Diurnal | Ramp | Step | Correlated | Counter | Toggle
+class Threshold(Model):
+    """1 while the value of another point or signal is above a limit, else 0: an alarm contact, a float switch."""
+
+    of: PointName
+    above: float
+
+    def next(self, _last: Value | None, moment: Moment, _rng: Random) -> Value:
+        """Give 0 or 1."""
+        return int(float(moment.values[self.of]) > self.above)
+
+
+class Stuck(Model):
+    """Follows the value of another point of the instrument, or of a signal, and from `at` on keeps the last it had."""
+
+    of: PointName
+    at: Span
+
+    def next(self, last: Value | None, moment: Moment, _rng: Random) -> Value:
+        """Give the other's value, or the last again."""
+        return last if moment.elapsed_ms >= self.at and last is not None else moment.values[self.of]
+
+
+class Drift(Model):
+    """The value of another point or signal, and an error that grows by `rate` in each time `per` until it is `most`."""
+
+    of: PointName
+    rate: float
+    per: Span = DAY_MS
+    most: NonNegative | None = None
+    jitter: NonNegative = 0.0
+
+    def next(self, _last: Value | None, moment: Moment, rng: Random) -> Value:
+        """Give the other's value with the error of this moment."""
+        error = self.rate * moment.elapsed_ms / self.per
+        if self.most is not None:
+            error = min(self.most, max(-self.most, error))
+        return _shaken(float(moment.values[self.of]) + error, self.jitter, rng)
+
+
+class Plume(Model):
+    """A cloud that passes: `background`, from `at` on rising to `peak` within `rise`, then thinning out by `fall`.
+
+    It rises along half a cosine; what is left falls to 37 % in each time `fall`, as a released puff that the wind
+    carries off is seen at one place.
+    """
+
+    peak: NonNegative
+    at: Span
+    rise: Span = 20_000
+    fall: Span = 60_000
+    background: NonNegative = 0.0
+    jitter: NonNegative = 0.0
+
+    def next(self, _last: Value | None, moment: Moment, rng: Random) -> Value:
+        """Give the concentration at this moment, never below 0."""
+        since = moment.elapsed_ms - self.at
+        if since < 0:
+            share = 0.0
+        elif since < self.rise:
+            share = 0.5 - 0.5 * math.cos(math.pi * since / self.rise)
+        else:
+            share = math.exp((self.rise - since) / self.fall)
+        return max(0.0, _shaken(self.background + self.peak * share, self.jitter, rng))
+
+
+Shape = Steady | Noise | Diurnal | Ramp | Step | Correlated | Counter | Toggle | Threshold | Stuck | Drift | Plume
 
 SHAPES: Mapping[str, type[Shape]] = {
     "steady": Steady,
@@ -188,13 +253,17 @@ SHAPES: Mapping[str, type[Shape]] = {
     "correlated": Correlated,
     "counter": Counter,
     "toggle": Toggle,
+    "threshold": Threshold,
+    "stuck": Stuck,
+    "drift": Drift,
+    "plume": Plume,
 }
 """The shapes by the word a scenario calls them."""
 
 
 def leans_on(shape: Shape) -> str | None:
     """Give the name whose value a shape needs first, None if it stands alone."""
-    return shape.of if isinstance(shape, Correlated | Counter) else None
+    return shape.of if isinstance(shape, Correlated | Counter | Threshold | Stuck | Drift) else None
 
 
 def is_text(shape: Shape) -> bool:

@@ -22,9 +22,8 @@ from parkgate.simulator.agent import Agent, Object
 from parkgate.simulator.background import Background
 from parkgate.simulator.books import Account, Books, Verdict
 from parkgate.simulator.broker import EmbeddedBroker
-from parkgate.simulator.cable import HOST, Cable
-from parkgate.simulator.demo_site import DemoSite
-from parkgate.simulator.moved_site import moved_site
+from parkgate.simulator.link import Link
+from parkgate.simulator.moved_site import MovedSite, moved_site
 from parkgate.simulator.park import Park
 from parkgate.simulator.platform import Platform
 from parkgate.simulator.scenario import Scenario, load_scenario
@@ -222,7 +221,7 @@ class RunningGateway(_Within):
     """
 
     def __init__(
-        self, background: Background, site: DemoSite, folder: Path, cable: Cable | None, books: KeptBooks
+        self, background: Background, site: MovedSite, folder: Path, cable: Link | None, books: KeptBooks
     ) -> None:
         super().__init__(background)
         self.source = site.source
@@ -287,13 +286,13 @@ class RunningGateway(_Within):
 
     def unplug(self) -> None:
         """Break its connection to the broker, and let it make no other: it goes on reading and storing."""
-        self._background.call(self._plugged().unplug())
+        self._background.call(self._plugged().refuse(on=True))
         if self.status() is not None:
             self._until(say("it did not notice that it is unplugged"), lambda status: not _is_online(status), _START)
 
     def plug_in(self, seconds: float = 60.0) -> None:
         """Let it reach its broker again, and wait until it does: within seconds, later after a long outage."""
-        self._background.call(self._plugged().plug_in())
+        self._background.call(self._plugged().refuse(on=False))
         if self.status() is not None:
             self._until(say("it did not come back to its broker"), _is_online, seconds)
 
@@ -314,7 +313,7 @@ class RunningGateway(_Within):
         finally:
             self.kill()
 
-    def _plugged(self) -> Cable:
+    def _plugged(self) -> Link:
         if self._cable is None:
             raise RuntimeError(say("only a gateway on mqtt:// can be unplugged; over TLS its cable would be noticed"))
         return self._cable
@@ -327,19 +326,19 @@ class RunningGateway(_Within):
         return f"{what}\n{self.last_lines()}".rstrip()
 
 
-def cable_to(broker: StandingBroker) -> Cable | None:
+def cable_to(broker: StandingBroker) -> Link | None:
     """Give a cable to a broker; None where TLS would notice it."""
-    return Cable(broker.host, broker.port) if urlsplit(broker.url).scheme == "mqtt" else None
+    return Link(lambda: (broker.host, broker.port)) if urlsplit(broker.url).scheme == "mqtt" else None
 
 
-def site_in(folder: Path, park: StandingPark, broker: StandingBroker, cable: Cable | None) -> DemoSite:
+def site_in(folder: Path, park: StandingPark, broker: StandingBroker, cable: Link | None) -> MovedSite:
     """Give the site file of a park, on its addresses, for a gateway that lives in a folder.
 
     On a broker that others may use too, the gateway has an id of its own.
     """
     parts = urlsplit(broker.url)
     if cable is not None:
-        parts = parts._replace(netloc="".join((*parts.netloc.rpartition("@")[:2], f"{HOST}:{cable.near}")))
+        parts = parts._replace(netloc="".join((*parts.netloc.rpartition("@")[:2], f"127.0.0.1:{cable.port}")))
     own = f"{park.site.gateway.id[: _ID - 7]}-{secrets.token_hex(3)}" if broker.elsewhere else ""
     beside = park.site.path.resolve().parent
 

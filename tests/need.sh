@@ -7,7 +7,7 @@ set -eu
 PATH=$PATH:/usr/sbin:/sbin
 programs="mosquitto faketime"
 if [ "$(id -u)" = 0 ]; then
-    programs="mosquitto faketime ip iptables strace" # the last three are for tests that only root can make
+    programs="mosquitto faketime ip iptables strace mount" # the last four are for tests that only root can make
 fi
 missing=
 for program in $programs; do

@@ -32,6 +32,7 @@ TRANSLATED = (
     READMES,
     ("docs/technician.md", "docs/technician.zh-CN.md"),
     ("docs/developer.md", "docs/developer.zh-CN.md"),
+    ("docs/simulator.md", "docs/simulator.zh-CN.md"),
 )
 RECORDS = sorted((ROOT / "docs/decisions").glob("*.md"))
 

@@ -55,12 +55,19 @@ PURE = (
     "gateway/storing/wal.py",
     "simulator/books.py",
     "simulator/device.py",
+    "simulator/episode.py",
+    "simulator/episode_checks.py",
     "simulator/identification.py",
     "simulator/image.py",
     "simulator/moved_site.py",
     "simulator/ranges.py",
+    "simulator/received.py",
+    "simulator/reconcile.py",
+    "simulator/rtu.py",
     "simulator/shapes.py",
+    "simulator/trouble.py",
     "simulator/wire.py",
+    "simulator/world.py",
 )
 """Decide, then do: these decide. Time, chance and I/O are handed to them."""
 

@@ -14,8 +14,9 @@ from parkgate.drivers.modbus.codec import Decoder
 from parkgate.drivers.modbus.plan import Block, Field, blocks, instead, plan
 from parkgate.drivers.snapshot import Snapshot, Value
 
-RETRY_MS = 600_000
-"""How long a field that its instrument refused is left out before it is asked again."""
+RETRY_MS, LONGEST_RETRY_MS = 10_000, 600_000
+"""How long a field that its instrument refused is left out before it is asked again: at first, as while an instrument
+starts up, and after the refusals of a field that is not there, twice as long each time."""
 
 MOST_PIECES = 32
 """How many more requests than planned one turn may spend on finding what is refused; others share the line."""
@@ -37,7 +38,9 @@ def _map_of(instrument: Instrument) -> tuple[tuple[Block, ...], dict[int, Decode
 
 
 class Route:
-    """The blocks that stand for one instrument, and the fields it refuses with when they were last asked (ms UTC).
+    """The blocks that stand for one instrument, and the fields it refuses.
+
+    Of each, when it was last asked (ms UTC) and how long it is left out then.
 
     Raises:
         Unusable: a point or state of the instrument cannot be read as configured.
@@ -48,14 +51,14 @@ class Route:
         self.instrument = instrument
         self._map = _map_of(instrument)
         self.blocks, self._decoders = self._map
-        self.refused: dict[Field, int] = {}
+        self.refused: dict[Field, tuple[int, int]] = {}
 
     def due(self, now: int) -> tuple[Block, ...]:
         """Give the blocks to ask now: the standing ones, and one by one the refused fields whose time has come.
 
         Where nothing else is left to ask, one refused field a turn: an instrument that starts up may refuse everything.
         """
-        again = [field for field, since in self.refused.items() if abs(now - since) >= RETRY_MS]
+        again = [field for field, (since, wait) in self.refused.items() if abs(now - since) >= wait]
         if not self.blocks and not again:
             again = [*self.refused][:1]
         return (*self.blocks, *(block for field in again for block in blocks([field], 0)))
@@ -76,8 +79,8 @@ class Route:
             self.refused = {}
             return
         for field in refused:
-            self.refused.pop(field, None)  # so that it goes to the end of those waiting
-            self.refused[field] = now
+            _, wait = self.refused.pop(field, (0, 0))  # so that it goes to the end of those waiting
+            self.refused[field] = now, min(LONGEST_RETRY_MS, 2 * wait or RETRY_MS)
         if self.blocks != tuple(kept):
             self.blocks, self._decoders = tuple(kept), {}
 

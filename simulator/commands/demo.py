@@ -15,8 +15,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, nullcontext
-from dataclasses import dataclass, replace
-from importlib.resources import files
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -31,11 +30,16 @@ from parkgate.gateway.messages.table import Row, live_table
 from parkgate.simulator.account import Account, account_table, settle, why
 from parkgate.simulator.agent import COMMAND, Agent
 from parkgate.simulator.broker import BrokerFailed, EmbeddedBroker
-from parkgate.simulator.commands.simulate import told_to_stop
-from parkgate.simulator.demo_site import DemoSite, demo_site
+from parkgate.simulator.commands.judge import tell
+from parkgate.simulator.commands.simulate import add_speed, told_to_stop
+from parkgate.simulator.judgement import as_json, judged
+from parkgate.simulator.moved_site import MovedSite, moved_site
 from parkgate.simulator.park import CannotListen, Park
 from parkgate.simulator.platform import NoPlatform, Platform
+from parkgate.simulator.received import Received
+from parkgate.simulator.reconcile import Judgement, Rules
 from parkgate.simulator.scenario import load_scenario
+from parkgate.simulator.truth import Truth, TruthWriter
 
 HELP = "simulated park, gateway, broker and platform on this computer, with a live table"
 
@@ -47,10 +51,16 @@ _ERRORS = 8
 
 @dataclass(frozen=True, slots=True)
 class Wish:
-    """What was asked for: a broker of one's own (None: the embedded one), and when to stop by itself (seconds)."""
+    """What was asked for: a broker of one's own (None: the embedded one), and when to stop by itself (seconds).
+
+    `scenario` is simulated, its values `speed` times as fast; `judged`: what arrived is held against the truth.
+    """
 
     uplink: str | None = None
     seconds: float | None = None
+    scenario: str = "demo"
+    speed: float = 1.0
+    judged: bool = False
     as_json: bool = False
     agent: Sequence[str] = COMMAND
 
@@ -60,12 +70,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     elsewhere = say("send to this broker (mqtt:// or mqtts://), not to its own")
     parser.add_argument("--uplink", type=broker_url, metavar="URL", help=elsewhere)
     add_duration(parser)
+    parser.add_argument("--scenario", default="demo", metavar="SCENARIO", help=say("simulate this scenario"))
+    add_speed(parser)
+    parser.add_argument("--judge", action="store_true", help=say("hold what arrived against what the park showed"))
     parser.add_argument("--json", action="store_true", help=say("print nothing but the account, as one JSON line"))
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until Ctrl-C, SIGTERM, a hangup or the end of `--for`: 0 if all was delivered and received, else 1."""
-    wish = Wish(arguments.uplink, arguments.duration, as_json=arguments.json)
+    wish = Wish(
+        arguments.uplink, arguments.duration, arguments.scenario, arguments.speed,
+        judged=arguments.judge, as_json=arguments.json,
+    )  # fmt: skip
     try:
         return asyncio.run(demo(wish))
     except (Problems, CannotListen, BrokerFailed, NoPlatform) as trouble:
@@ -85,16 +101,20 @@ async def demo(wish: Wish) -> int:
         account = await demonstration.finish()
         if wish.uplink is not None:
             await demonstration.clear()
+        judgement = demonstration.evidence.judged() if demonstration.evidence else []
     if account is None:
         console.print(say("The gateway ended without its account. It said last:"), style="red")
         console.print(demonstration.agent.errors, markup=False)
         return 1
     if wish.as_json:
-        print(json.dumps(account.as_json(), ensure_ascii=False), flush=True)
+        more = {"judgement": as_json(judgement)} if wish.judged else {}
+        print(json.dumps({**account.as_json(), **more}, ensure_ascii=False), flush=True)
     else:
         console.print(account_table(account))
+        if wish.judged:
+            tell(judgement, console)
     _explain(account, demonstration.agent.errors, console)
-    return 0 if account.whole else 1
+    return 0 if account.whole and all(each.right for each in judgement) else 1
 
 
 def _explain(account: Account, errors: str, console: Console) -> None:
@@ -108,35 +128,63 @@ def _explain(account: Account, errors: str, console: Console) -> None:
 
 
 async def _start(wish: Wish, stack: AsyncExitStack, console: Console) -> _Demonstration:
+    scenario = load_scenario(wish.scenario)
+    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parkgate-demo-")))
+    broker = None if wish.uplink else await stack.enter_async_context(EmbeddedBroker())
+    uplink = wish.uplink or (broker.url if broker else "")
     console.print(say("Starting the simulated park …"))
-    park = await stack.enter_async_context(Park(load_scenario("demo"), any_port=True))
+    park = Park(scenario, any_port=True, speed=wish.speed, brokers={scenario.site.uplinks[0].name: uplink})
+    evidence = None
+    if wish.judged:
+        evidence = Evidence(stack.enter_context(TruthWriter(folder / "truth.sqlite", park.world)))
+        park.each = evidence.writer.note
+    await stack.enter_async_context(park)
     for name, url in park.urls.items():
         console.print(f"  {name:8} {url}", style="dim")
-    uplink = wish.uplink
-    if uplink is None:
-        uplink = (await stack.enter_async_context(EmbeddedBroker())).url
+    if broker is not None:
         console.print(say("Starting an MQTT broker: {url}", url=uplink))
-    folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="parkgate-demo-")))
-    template = files("parkgate.config").joinpath("sites/demo.toml").read_text(encoding="utf-8")
-    own = "" if wish.uplink is None else f"demo-{secrets.token_hex(3)}"  # others may use this broker at the same time
-    site = demo_site(template, park.urls, uplink, str(folder / "data"), gateway_id=own)
+    template = scenario.site.path.read_text(encoding="utf-8")
+    own = "" if broker is not None else f"demo-{secrets.token_hex(3)}"  # others may use this broker at the same time
+    way = park.uplinks.get(scenario.site.uplinks[0].name, uplink)
+    site = moved_site(template, park.urls, way, str(folder / "data"), gateway_id=own)
     board = Board()
-    platform = await stack.enter_async_context(
-        Platform(uplink, site.topics, lambda topic, payload, _: board.take(topic, payload))
-    )
+
+    def take(topic: str, payload: bytes, retained: bool) -> None:  # noqa: FBT001  an MQTT message's own third part
+        board.take(topic, payload)
+        if evidence is not None and (not retained or "/meta/" in topic):
+            evidence.received.take(topic, payload, _now())
+
+    platform = await stack.enter_async_context(Platform(uplink, site.topics, take))
     file = folder / "demo.toml"
     file.write_text(site.text, encoding="utf-8")
     console.print(say("Starting the gateway: parkgate run {file}", file=file))
     agent = await stack.enter_async_context(Agent(file, folder / "data", command=wish.agent, secrets=site.secrets))
     console.print(say("Ctrl-C stops it and prints the account."))
-    return _Demonstration(site, platform, board, agent)
+    return _Demonstration(site, platform, board, agent, evidence)
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the park showed, and what arrived of it."""
+
+    writer: TruthWriter
+    received: Received = field(default_factory=Received)
+
+    def judged(self) -> list[Judgement]:
+        """Hold one against the other."""
+        self.writer.write()
+        with Truth(self.writer.path) as truth:
+            return judged(truth, self.received, Rules())
 
 
 class _Demonstration:
     """Everything that runs, and what is shown of it."""
 
-    def __init__(self, site: DemoSite, platform: Platform, board: Board, agent: Agent) -> None:
+    def __init__(
+        self, site: MovedSite, platform: Platform, board: Board, agent: Agent, evidence: Evidence | None
+    ) -> None:
         self.agent = agent
+        self.evidence = evidence
         self._site = site
         self._platform = platform
         self._board = board

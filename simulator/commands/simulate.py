@@ -5,51 +5,35 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import os
 import signal
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+import termios
+import time
+import tty
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 from rich.console import Console
-from rich.table import Table
-from rich.text import Text
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from parkgate.config.arguments import add_duration
 from parkgate.config.language import say
 from parkgate.config.problem import Problems
-from parkgate.config.site import Instrument
-from parkgate.drivers.modbus.address import parse
 from parkgate.simulator.park import CannotListen, Park
+from parkgate.simulator.places import examples, places, places_table
 from parkgate.simulator.scenario import Scenario, load_scenario, packaged
+from parkgate.simulator.scene import KEYS, scene
+from parkgate.simulator.truth import NoTruth, TruthWriter
+from parkgate.simulator.world import World
 
 HELP = "stand in for a park's instruments: serve a scenario on Modbus TCP and OPC UA"
-
-_MODBUS_TABLES = {"coil": "0", "discrete": "1", "input": "3", "holding": "4"}
-"""What the tool mbpoll calls them."""
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """Where one instrument answers: the `url` of its line as it listens now, and its unit or its first node there."""
-
-    instrument: Instrument
-    url: str
-
-    def as_json(self) -> dict[str, object]:
-        """Give it as a JSON object; `unit` for Modbus, `node` (the id of its first point) for OPC UA."""
-        parts, each = urlsplit(self.url), self.instrument
-        where = {"unit": each.unit} if each.protocol == "modbus" else {"node": each.points[0].at}
-        return {
-            "instrument": each.name,
-            "title": each.title,
-            "profile": each.profile,
-            "protocol": each.protocol,
-            "url": self.url,
-            "host": parts.hostname,
-            "port": parts.port,
-            **where,
-        }
+LOOK = 1.0
+"""Seconds between two pictures of `--watch`."""
+FASTEST = 100_000.0
+"""The most times faster: a day in a second."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -62,16 +46,60 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--any-port", action="store_true", help=say("listen on free ports instead of the site file's"))
     add_duration(parser)
     parser.add_argument("--json", action="store_true", help=say("print where everything listens as one JSON line"))
+    add_speed(parser)
+    parser.add_argument(
+        "--truth", type=Path, metavar="FILE", help=say("keep what every instrument shows in a new file")
+    )
+    parser.add_argument(
+        "--virtual", action="store_true", help=say("serve nothing: live through --for at once, for its --truth")
+    )
+    parser.add_argument("--watch", action="store_true", help=say("show the park; keys switch its troubles"))
+
+
+def add_speed(parser: argparse.ArgumentParser) -> None:
+    """Let a verb that simulates take `--speed N`."""
+    parser.add_argument("--speed", type=_speed, default=1.0, metavar="N", help=say("let values move N times as fast"))
+
+
+def _speed(text: str) -> float:
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not 0 < speed <= FASTEST:
+        raise argparse.ArgumentTypeError(say('"{text}" is no number above 0, such as 60', text=text))
+    return speed
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until Ctrl-C, SIGTERM, a hangup or the end of `--for`: 0; 1 if a scenario or a port will not do."""
     try:
         scenario = load_scenario(arguments.scenario)
+        if arguments.virtual:
+            return _live_through(scenario, arguments)
         asyncio.run(_serve(scenario, arguments))
-    except (Problems, CannotListen) as trouble:
+    except (Problems, CannotListen, NoTruth) as trouble:
         print(trouble, file=sys.stderr)
         return 1
+    return 0
+
+
+def _live_through(scenario: Scenario, arguments: argparse.Namespace) -> int:
+    """Let a world live for so long, at once, and keep its truth."""
+    if arguments.duration is None or arguments.truth is None:
+        print(say("--virtual needs --for and --truth: how long, and where to"), file=sys.stderr)
+        return 2
+    world, step = World(scenario), scenario.head.step
+    console = Console(stderr=True, highlight=False)
+    columns = TextColumn(say("living through the scenario")), BarColumn(), TimeRemainingColumn()
+    bar = Progress(*columns, console=console, transient=True, disable=not console.is_terminal)
+    with TruthWriter(arguments.truth, world) as truth, bar:
+        steps = round(arguments.duration * 1000) // step
+        for _ in bar.track(range(steps)):
+            truth.note(world.now_ms)
+            world.advance(step)
+    print(say("{steps} steps of {instruments} instruments: {path}", steps=steps, instruments=len(world.devices),
+              path=arguments.truth))  # fmt: skip
     return 0
 
 
@@ -86,58 +114,85 @@ def told_to_stop() -> asyncio.Event:
 
 async def _serve(scenario: Scenario, arguments: argparse.Namespace) -> None:
     stop = told_to_stop()
-    async with Park(scenario, any_port=arguments.any_port) as park:
-        _tell(scenario, park.urls, as_json=arguments.json)
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({stopping, park.running}, timeout=arguments.duration, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+    with ExitStack() as stack:
+        park = Park(scenario, any_port=arguments.any_port, speed=arguments.speed)
+        if arguments.truth is not None:
+            park.each = stack.enter_context(TruthWriter(arguments.truth, park.world)).note
+        async with park:
+            if arguments.watch:
+                await _watch(park, stop, arguments.duration)
+                return
+            _tell(scenario, park.urls, park.uplinks, as_json=arguments.json)
+            stopping = asyncio.create_task(stop.wait())
+            await asyncio.wait(
+                {stopping, park.running}, timeout=arguments.duration, return_when=asyncio.FIRST_COMPLETED
+            )
+            stopping.cancel()
 
 
-def _tell(scenario: Scenario, urls: Mapping[str, str], *, as_json: bool) -> None:
-    places = [Place(each, urls[each.line]) for each in scenario.site.instruments]
+async def _watch(park: Park, stop: asyncio.Event, seconds: float | None) -> None:
+    """Show the park until it is to stop; on a terminal keys switch its troubles, and `q` ends it."""
+    console, loop = Console(highlight=False), asyncio.get_running_loop()
+    pressed = asyncio.Event()
+    deadline = time.monotonic() + (seconds or float("inf"))
+
+    def press() -> None:
+        for key in os.read(sys.stdin.fileno(), 64).decode(errors="ignore"):
+            if key == "q":
+                stop.set()
+            elif key in KEYS[: len(park.world.scenario.troubles)]:
+                park.world.switch(KEYS.index(key))
+        pressed.set()
+
+    def picture() -> object:
+        return scene(park.world, {**park.urls, **park.uplinks}, time.time_ns() // 1_000_000, keys=console.is_terminal)
+
+    with _keys(loop, press), Live(console=console, auto_refresh=False, screen=console.is_terminal) as live:
+        while not stop.is_set() and not park.running.done() and time.monotonic() < deadline:
+            live.update(picture(), refresh=True)  # type: ignore[arg-type]  # rich's own union
+            pressed.clear()
+            waits = {asyncio.ensure_future(pressed.wait()), asyncio.ensure_future(stop.wait())}
+            await asyncio.wait(
+                waits, timeout=min(LOOK, max(0.0, deadline - time.monotonic())), return_when=asyncio.FIRST_COMPLETED
+            )
+            for each in waits:
+                each.cancel()
+
+
+@contextmanager
+def _keys(loop: asyncio.AbstractEventLoop, press: Callable[[], None]) -> Iterator[None]:
+    """Hear single keys of a terminal, without waiting for Enter; nothing where there is none."""
+    if not sys.stdin.isatty():
+        yield
+        return
+    number = sys.stdin.fileno()
+    before = termios.tcgetattr(number)
+    tty.setcbreak(number)
+    loop.add_reader(number, press)
+    try:
+        yield
+    finally:
+        loop.remove_reader(number)
+        termios.tcsetattr(number, termios.TCSADRAIN, before)
+
+
+def _tell(scenario: Scenario, urls: Mapping[str, str], uplinks: Mapping[str, str], *, as_json: bool) -> None:
+    found = places(scenario, urls)
     if as_json:
-        document = {"title": scenario.head.title, "instruments": [place.as_json() for place in places]}
+        document = {"title": scenario.head.title, "instruments": [place.as_json() for place in found]}
+        if uplinks:
+            document["uplinks"] = [{"uplink": name, "url": url} for name, url in uplinks.items()]
         print(json.dumps(document, ensure_ascii=False), flush=True)
         return
     console = Console(highlight=False)
-    console.print(_table(scenario.head.title, places))
-    for sentence, command in _examples(places):
+    console.print(places_table(scenario.head.title, found))
+    for sentence, command in examples(found):
         console.print(sentence)
         console.print(f"  {command}", markup=False, soft_wrap=True)
+    for name, url in uplinks.items():
+        console.print(
+            say("Let uplink {name} of the gateway send to this link, which has troubles of its own:", name=name)
+        )
+        console.print(f"  {url}", markup=False, soft_wrap=True)
     console.print(say("Ctrl-C stops it."))
     sys.stdout.flush()
-
-
-def _table(title: str, places: list[Place]) -> Table:
-    table = Table(
-        title=Text(title) if title else None, title_justify="left", box=None, pad_edge=False, padding=(0, 2, 0, 0)
-    )
-    for heading in (say("instrument"), say("title"), say("protocol"), say("host"), say("port"), say("unit or node")):
-        table.add_column(heading, no_wrap=heading == say("instrument"), overflow="fold")
-    for place in places:
-        each, parts = place.instrument, urlsplit(place.url)
-        where = str(each.unit) if each.protocol == "modbus" else each.points[0].at.rpartition(";")[2]
-        protocol = "Modbus TCP" if each.protocol == "modbus" else "OPC UA"
-        table.add_row(*map(Text, (each.name, each.title, protocol, parts.hostname or "", str(parts.port), where)))
-    return table
-
-
-def _examples(places: list[Place]) -> list[tuple[str, str]]:
-    """Give one command a protocol that asks the first instrument there is, with tools that anyone can get."""
-    by_protocol = {place.instrument.protocol: place for place in reversed(places)}
-    examples = []
-    if (place := by_protocol.get("modbus")) is not None:
-        examples.append((say("Ask one with a Modbus tool (Debian: apt install mbpoll):"), _mbpoll(place)))
-    if (place := by_protocol.get("opcua")) is not None:
-        sentence = say("Look around with an OPC UA tool (this one comes with the package asyncua):")
-        examples.append((sentence, f"uals --url {place.url} --depth 3"))
-    return examples
-
-
-def _mbpoll(place: Place) -> str:
-    each, parts, point = place.instrument, urlsplit(place.url), place.instrument.points[0]
-    address = parse(point.at, each.base)
-    kind = _MODBUS_TABLES[address.table]
-    if point.type == "float32" and (point.order or each.order) in ("ABCD", "CDAB"):
-        kind += ":float" + (" -B" if (point.order or each.order) == "ABCD" else "")
-    return f"mbpoll -m tcp -a {each.unit} -t {kind} -0 -r {address.register} -1 -p {parts.port} {parts.hostname}"

@@ -8,6 +8,6 @@ JUDGED = {
 
 
 def test_live_snapshots_and_alarms_pass_a_backlog_that_drains_and_all_of_it_arrives():
-    rows = {row.case: row for row in run(rows=30_000, seconds=1)}
+    rows = {row.case: row for row in run(rows=100_000, seconds=1)}
     assert rows.keys() >= JUDGED
     assert [rows[case] for case in JUDGED if not rows[case].ok] == []

@@ -10,7 +10,6 @@ import tempfile
 import textwrap
 import threading
 import tomllib
-from contextlib import suppress
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -18,7 +17,6 @@ import pytest
 from support.broker import Mosquitto
 
 from parkgate.simulator.background import Background
-from parkgate.simulator.cable import Cable
 from parkgate.simulator.platform import Platform
 from parkgate.simulator.testing import (
     GatewayFailed,
@@ -217,14 +215,6 @@ class StandsIn:
 
     async def __aexit__(self, *_):
         pass
-
-
-async def test_a_cable_to_nowhere_closes_what_comes():
-    async with Cable("127.0.0.1", 1) as cable:
-        reader, writer = await asyncio.open_connection("127.0.0.1", cable.near)
-        with suppress(ConnectionResetError):
-            assert await reader.read() == b""
-        writer.close()
 
 
 def run(folder, test, *options, language="en"):

@@ -3,20 +3,25 @@
 import argparse
 import json
 import os
+import pty
+import select
 import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
 
 from parkgate.simulator.commands import simulate
+from parkgate.simulator.truth import Truth
 
 PROGRAM = """
 import argparse, sys
 from parkgate.simulator.commands import simulate
+from parkgate.simulator.truth import Truth
 parser = argparse.ArgumentParser("simulate")
 simulate.add_arguments(parser)
 sys.exit(simulate.run(parser.parse_args()))
@@ -184,3 +189,98 @@ def test_a_duration_is_taken_in_the_units_people_write():
     simulate.add_arguments(parser)
 
     assert parser.parse_args(["demo", "--for", "10min"]).duration == 600.0
+
+
+def test_a_day_in_an_instant_is_the_same_file_byte_for_byte(write, tmp_path):
+    text = '[stack-1.so2]\nshape = "noise"\nmean = 20\nspread = 5\n'
+    for name in ("a", "b"):
+        code, printed, complaint = ended(write(text=text), "--virtual", "--for", "10m", "--truth", tmp_path / name)
+        assert (code, complaint) == (0, "")
+        assert "600" in printed
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_virtual_without_an_end_or_a_file_is_a_usage_error(write):
+    code, _, complaint = ended(write(), "--virtual", "--for", "1s")
+    assert code == 2
+    assert "--truth" in complaint
+
+
+@pytest.mark.parametrize("speed", ["fast", "0", "-1", "nan", "1e9"])
+def test_a_speed_that_is_none_is_a_usage_error(speed, capsys):
+    parser = argparse.ArgumentParser()
+    simulate.add_arguments(parser)
+    with pytest.raises(SystemExit) as caught:
+        parser.parse_args(["demo", f"--speed={speed}"])
+    assert caught.value.code == 2
+    assert "--speed" in capsys.readouterr().err
+
+
+def test_while_it_serves_the_truth_is_kept(write, tmp_path):
+    code, _, complaint = ended(write(), "--any-port", "--for", "500ms", "--truth", tmp_path / "t", "--speed", "20")
+    assert (code, complaint) == (0, "")
+    with Truth(tmp_path / "t") as truth:
+        shown = list(truth.shown("stack-1"))
+    assert len(shown) > 1
+    assert set(shown[0].values) >= {"so2", "nox", "o2"}
+
+
+def test_a_line_on_a_terminal_says_its_path_and_how_to_ask_it(write):
+    code, printed, _ = ended(write(text='[serve.cems]\nas = "pty"\nbaudrate = 19200\n'), "--for", "100ms")
+    assert code == 0
+    assert "Modbus RTU" in printed
+    assert "mbpoll -m rtu -b 19200 -P none -a 5" in printed
+    assert "/dev/" in printed
+
+
+TROUBLE = """
+[[trouble]]
+at = "1h"
+for = "1h"
+instrument = "stack-1"
+kind = "silent"
+[[trouble]]
+at = "1h"
+for = "1h"
+uplink = "park"
+kind = "link-cut"
+"""
+
+
+def test_the_link_of_an_uplink_with_troubles_is_told(write):
+    code, printed, _ = ended(write(text=TROUBLE), "--any-port", "--for", "100ms")
+    assert code == 0
+    assert "mqtt://127.0.0.1:" in printed
+    _, printed, _ = ended(write(text=TROUBLE), "--any-port", "--for", "100ms", "--json")
+    assert json.loads(printed)["uplinks"][0]["url"].startswith("mqtt://127.0.0.1:")
+
+
+def test_on_a_terminal_the_park_is_shown_and_keys_switch_its_troubles(write):
+    file = write(text=TROUBLE)
+    main, terminal = pty.openpty()
+    environment = {**os.environ, "PARKGATE_LANG": "en", "COLUMNS": "120", "LINES": "40", "TERM": "xterm"}
+    command = [sys.executable, "-W", "error", "-c", PROGRAM, str(file), "--any-port", "--watch", "--for", "60s"]
+    with subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=subprocess.PIPE, env=environment) as process:
+        os.close(terminal)
+        try:
+            seen = read_until(main, "link-cut")
+            assert "stack-1" in seen
+            assert "silent" in seen
+            os.write(main, b"1")
+            assert "! silent" in read_until(main, "! silent")
+            os.write(main, b"q")
+            assert process.wait(timeout=30) == 0
+            assert process.stderr.read() == b""
+        finally:
+            process.kill()
+            os.close(main)
+
+
+def read_until(main, text):
+    """Read a terminal until it shows a text, or for half a minute."""
+    seen, deadline = "", time.monotonic() + 30
+    while text not in seen and time.monotonic() < deadline:
+        ready, _, _ = select.select([main], [], [], 1)
+        if ready:
+            seen += os.read(main, 65_536).decode(errors="ignore")
+    return seen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import getpass
 import shutil
 import socket
@@ -92,9 +93,11 @@ class Mosquitto:
         """Stop it as a service manager does; clients see their connections closed."""
         process, self._process = self._process, None
         if process is not None:
-            if process.returncode is None:
-                process.terminate()
-            await process.wait()
+            while process.returncode is None:
+                process.terminate()  # just started, it may not have heard the first
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(5):
+                        await process.wait()
             assert self._reader is not None
             await self._reader
 

@@ -6,7 +6,7 @@ from support.modbus_maps import data_of, instrument, instruments, point
 
 from parkgate.config.flag import Flag
 from parkgate.config.profile import State
-from parkgate.drivers.modbus.route import MOST_PIECES, RETRY_MS, Route, Turn
+from parkgate.drivers.modbus.route import LONGEST_RETRY_MS, MOST_PIECES, RETRY_MS, Route, Turn
 
 
 def run(route, answer, now=0):
@@ -74,12 +74,28 @@ def test_what_a_turn_had_no_share_left_for_is_no_communication_and_asked_in_the_
     assert {index for index, flag in snapshot.flags.items() if flag is Flag.NO_COMMUNICATION} == set()
 
 
-def test_a_refused_point_waits_ten_minutes_even_when_the_clock_is_set_back():
+def asked_again(route, bad, now):
+    _, asked = run(route, strict(bad), now)
+    return [1] in [[block.start] for block in asked]
+
+
+def test_a_refused_point_is_asked_again_after_ten_seconds_then_ever_later_and_at_least_every_ten_minutes():
     route, bad = Route(row(3)), frozenset({("holding", 1)})
-    run(route, strict(bad), RETRY_MS)
-    for now, asks in ((RETRY_MS + 1, False), (2 * RETRY_MS - 1, False), (2 * RETRY_MS, True), (0, True)):
-        _, asked = run(route, strict(bad), now)
-        assert ([1] in [[block.start] for block in asked]) == asks
+    now, wait, waits = 1_000_000, RETRY_MS, []
+    run(route, strict(bad), now)
+    while len(waits) < 9:
+        assert not asked_again(route, bad, now + wait - 1)
+        assert asked_again(route, bad, now + wait)
+        waits.append(wait)
+        now, wait = now + wait, min(2 * wait, LONGEST_RETRY_MS)
+    assert waits[:3] == [10_000, 20_000, 40_000]
+    assert waits[-1] == LONGEST_RETRY_MS
+
+
+def test_a_refused_point_is_asked_again_when_the_clock_was_set_back():
+    route, bad = Route(row(3)), frozenset({("holding", 1)})
+    run(route, strict(bad), 1_000_000)
+    assert asked_again(route, bad, 0)
 
 
 def test_a_state_that_is_refused_could_not_be_read_and_its_points_keep_their_values():

@@ -22,8 +22,8 @@ from parkgate.gateway.commands import commissioning, uplink_checks
 from parkgate.gateway.commands.finding import Result
 from parkgate.gateway.commands.line_checks import check_line, of_running_agent
 from parkgate.gateway.commands.review import review
-from parkgate.simulator.demo_site import demo_site
 from parkgate.simulator.modbus import ModbusPlant
+from parkgate.simulator.moved_site import moved_site
 from parkgate.simulator.park import Park
 from parkgate.simulator.scenario import load_scenario
 
@@ -202,7 +202,7 @@ async def test_the_whole_demo_park_passes_over_modbus_and_opc_ua(tmp_path):
     scenario = load_scenario(files("parkgate.config") / "scenarios" / "demo.toml")
     template = (files("parkgate.config") / "sites" / "demo.toml").read_text(encoding="utf-8")
     async with Park(scenario, any_port=True) as park, Mosquitto() as broker:
-        text = demo_site(template, park.urls, broker.url, str(tmp_path / "data")).text
+        text = moved_site(template, park.urls, broker.url, str(tmp_path / "data")).text
         (tmp_path / "site.toml").write_text(text, encoding="utf-8")
         _, found = await online(tmp_path / "site.toml")
     assert [only(found, "line", each.name)["result"] for each in scenario.site.lines] == ["ok"] * 4
