@@ -19,7 +19,7 @@ from support.broker import Mosquitto, free_port
 from parkgate.simulator.commands import demo
 from parkgate.simulator.platform import Platform
 
-PATIENCE = 60.0
+PATIENCE = 180.0
 VERB = (
     "import argparse, sys\nfrom parkgate.simulator.commands import demo\n"
     "parser = argparse.ArgumentParser()\ndemo.add_arguments(parser)\nsys.exit(demo.run(parser.parse_args()))\n"
@@ -120,7 +120,9 @@ async def test_two_at_a_time_on_one_broker_do_not_disturb_each_other():
     async with Mosquitto() as broker:
         both = [await start("--for", "3s", "--json", "--uplink", broker.url) for _ in range(2)]
         for code, out, err in [await finished(each) for each in both]:
-            assert code == 0, out + err
+            total = json.loads(out)["total"]
+            assert (total["lost"], total["different"], total["received"]) == (0, 0, total["delivered"]), out + err
+            assert code == (1 if total["waiting"] else 0)  # a slow computer may end before all is sent
 
 
 async def test_a_broker_that_refuses_everything_leaves_all_of_it_waiting_and_the_reason_is_said(tmp_path):
