@@ -124,6 +124,9 @@ class Agent:
         await self._described.keep()
         readers: list[Reader] = []
         self.forwarders = [self._forwarder(uplink, readers) for uplink in self.site.uplinks]
+        if self._time.absent:  # it was we who were away, or so says a wrong clock: no uplink is, before it had its day
+            for reader in readers:
+                reader.state.reached = max(reader.state.reached, self._time.trusted())
         safety = frozenset(each.name for each in self.site.instruments if each.safety)
         self._keeper = Keeper(
             self.outbox, self.site.outbox, readers, self._world.clock, self.tell,

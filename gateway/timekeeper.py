@@ -28,6 +28,11 @@ class AgentTime:
             clock.now(), clock.monotonic(), _read(file), synchronised=clock.synchronised()
         )  # fmt: skip
 
+    @property
+    def absent(self) -> bool:
+        """Tell whether nothing can be said of ages before the start: off for more than a day, or a wrong clock."""
+        return self._keeper.absent
+
     def trusted(self) -> int:
         """Give the time by which ages are judged, milliseconds UTC."""
         return self._keeper.trusted(self._clock.monotonic())

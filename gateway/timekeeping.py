@@ -49,6 +49,8 @@ class Timekeeper:
     def __init__(self, wall: int, mono: float, floor: int = 0, *, synchronised: bool | None = None) -> None:
         floor = max(floor, RELEASED)
         self.known = wall >= floor
+        self.absent = wall - floor > LEAP
+        """Whether we were off for long, or the clock is as wrong: nothing can be said of ages before the start."""
         self.synchronised = synchronised
         self._lost = not self.known
         self._believed = wall if self.known else floor

@@ -165,3 +165,12 @@ def test_trusted_time_never_leaps_while_the_kernel_says_nothing(turns):
         before = clocks.trusted
         clocks.go(seconds, step)
         assert abs(clocks.trusted - before - seconds * 1000) <= LEAP + 1000
+
+
+@pytest.mark.parametrize(("off", "absent"), [(HOUR, False), (DAY, False), (DAY + 1, True), (10 * YEAR, True)])
+def test_behind_more_than_a_day_off_nothing_is_said_of_ages_before_the_start(off, absent):
+    assert Clocks(NOW + off, floor=NOW).keeper.absent == absent
+
+
+def test_a_clock_that_woke_up_in_1970_is_not_one_that_was_off_for_long():
+    assert not Clocks(0, floor=NOW).keeper.absent

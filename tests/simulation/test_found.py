@@ -13,3 +13,16 @@ def test_an_uplink_that_was_refused_its_greeting_and_its_rows_sends_all_of_them_
     with temporary() as folder:
         world = lived(site_of(Path(folder), UPLINKS), 1, plan, 1_000)
     assert not world.lost
+
+
+def test_a_start_with_a_clock_ten_years_ahead_does_not_take_an_uplink_for_long_dead(caplog):
+    caplog.set_level("CRITICAL")
+    plan = [
+        Fault(100, 900, "clock", "", 315_360_000_000),
+        Fault(200, 600, "link", "city", "cut"),
+        Fault(300, 1, "death", "", "now"),
+    ]
+    with temporary() as folder:
+        world = lived(site_of(Path(folder), UPLINKS), 317, plan, 1_500)
+    assert world.lives == 2
+    assert not world.lost
