@@ -210,6 +210,33 @@ async def test_a_disk_that_fails_ends_the_agent(outbox, monkeypatch):
     monkeypatch.setattr(outbox._database, "commit", real)
 
 
+async def test_run_waits_as_long_as_the_pace_says_of_these_seconds(tmp_path, monkeypatch):
+    asked = []
+
+    class Still(SystemClock):
+        def now(self):
+            return 1_800_000_000_250
+
+        def monotonic(self):
+            return 77.5
+
+    def paced(window, now, paused, *, queued):
+        asked.append((window, now, paused, queued))
+        return 0.0
+
+    monkeypatch.setattr(room, "until_commit", paced)
+    box = Outbox.open(tmp_path, Still(), 2.0, random.Random(1))
+    box._last_commit = 70.0
+    running, stored = asyncio.create_task(box.run()), asyncio.Event()
+    box.followers.append(lambda _: stored.set())
+    box.store(box.series("data", "a"), 1, body)
+    await asyncio.wait_for(stored.wait(), 20)
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+    await box.close()
+    assert asked[0] == (2.0, 1_800_000_000.25, 7.5, True)
+
+
 async def test_run_commits_within_the_window_and_urgent_records_at_once(tmp_path):
     box = Outbox.open(tmp_path, SystemClock(), 3600.0, random.Random(1))
     box._last_commit = box._clock.monotonic()  # a commit just was, so the next one is an hour away
