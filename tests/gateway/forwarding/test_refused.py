@@ -49,3 +49,11 @@ def test_while_another_topic_is_refused_what_was_skipped_is_remembered():
     refused.passes(message(3))
     assert refused.taken(one)
     assert refused.taken(other)
+
+
+def test_of_two_refused_messages_the_one_that_does_not_try_the_topic_is_read_again():
+    refused = Refused()
+    one, two = message(1), message(2)
+    refused.add(one)
+    refused.add(two)
+    assert refused.taken(one)
