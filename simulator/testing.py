@@ -9,6 +9,7 @@ import asyncio
 import json
 import secrets
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
@@ -48,7 +49,7 @@ class Incomplete(AssertionError):
     """Something that the gateway delivered did not come in time: the text says what."""
 
 
-class _Within:
+class _Within(ABC):
     """Something that is there for as long as its context lasts."""
 
     def __init__(self, background: Background) -> None:
@@ -64,9 +65,9 @@ class _Within:
     ) -> None:
         self._stack.close()
 
+    @abstractmethod
     def start(self) -> None:
         """Begin."""
-        raise NotImplementedError
 
 
 class StandingBroker(_Within):
