@@ -53,11 +53,7 @@ class Responder:
         # Whatever its troubles, it says what it is: it must not pass for real because it was silent at that.
         troubles = () if request.pdu[0] == IDENTIFICATION else self._troubles(request.unit)
         shift = sum(each.registers or 0 for each in troubles if each.kind == "shifted")
-        answer = Reply(self.framing, request, reply(request.pdu, image, shift))
-        for trouble in troubles:
-            if (spoiled := spoilt(answer, trouble, self._rng)) != good(answer):
-                return spoiled
-        return good(answer)
+        return spoilt(Reply(self.framing, request, reply(request.pdu, image, shift)), troubles, self._rng)
 
 
 class Out(Protocol):

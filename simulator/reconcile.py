@@ -8,11 +8,13 @@ of those that the states and troubles of such a moment explain.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from math import isclose
 
+from parkgate.config.language import say
 from parkgate.simulator.received import Snapshot
 from parkgate.simulator.trouble import KINDS, RECOVERY
 from parkgate.simulator.truth import Shown
@@ -20,6 +22,7 @@ from parkgate.simulator.truth import Shown
 Value = float | int | str
 CLOSE = 1e-6
 """Relative: values are rounded to `digits` or to a float32 on their way."""
+_NOT_READ = frozenset({"no-communication", "bad-configuration"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,22 +30,26 @@ class Rules:
     """How strictly is judged, all in milliseconds.
 
     `slack`: how far the truth is looked at around `ts`; `recovery`: for how long behind a trouble of the wire a point
-    may still be without a value; `late`: when a live snapshot is; `digits` by point, how values were rounded.
+    may still be without a value; `late`: when a live snapshot is; `digits` by point, how values were rounded. `until`
+    (ms UTC) snapshots are due: to the end of the truth, if it is not given. They are due from the first one on, since a
+    gateway may start behind its park.
     """
 
     slack: int = 1_500
     recovery: int = 20_000
     late: int = 5_000
     digits: Mapping[str, int] = field(default_factory=dict)
+    until: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One value or snapshot that is not as it should be, for people."""
+    """One value or flag of a snapshot that is not as it should be: `what`, for people; `flag`, if it is the flag."""
 
     ts: int
     point: str
     what: str
+    flag: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,46 +94,50 @@ def judge(
     own = sorted((_by_our_clock(each, truth, times) for each in snapshots), key=lambda each: each.ts)
     judged = [each for each in own if times and times[0] <= each.ts <= times[-1] + rules.slack]
     findings: list[Finding] = []
-    flagged: dict[str, int] = {}
-    by_trouble: dict[str, dict[str, int]] = {}
+    flagged: Counter[str] = Counter()
+    by_trouble: dict[str, Counter[str]] = {}
     for snapshot in judged:
         begin = max(0, bisect_right(times, snapshot.ts - rules.slack) - 1)
         around = truth[begin : bisect_right(times, snapshot.ts + rules.slack)]
         behind = truth[max(0, bisect_right(times, snapshot.ts - rules.recovery) - 1) : begin]
-        recovering = any(kind in RECOVERY for each in behind for kind in each.troubles)
-        under = set.intersection(*({*each.troubles} for each in around)) if around else set()
-        for kind in under:
-            for flag in snapshot.flags.values():
-                stood = by_trouble.setdefault(kind, {})
-                stood[flag] = stood.get(flag, 0) + 1
+        excused = _NOT_READ if any(kind in RECOVERY for each in behind for kind in each.troubles) else frozenset()
+        for kind in set.intersection(*({*each.troubles} for each in around)):
+            by_trouble.setdefault(kind, Counter()).update(snapshot.flags.values())
         for point, flag in snapshot.flags.items():
-            if what := _fault(point, flag, snapshot.values.get(point), around, recovering=recovering, rules=rules):
-                findings.append(Finding(snapshot.ts, point, what))
+            found = None if flag in excused else _found(snapshot, point, around, rules.digits.get(point))
+            if found is not None:
+                findings.append(found)
             elif flag:
-                flagged[flag] = flagged.get(flag, 0) + 1
-    gaps, unreadable = [], 0
-    for ts, count in _missing(every, judged):
-        near = truth[max(0, bisect_right(times, ts - every) - 1) : bisect_right(times, ts + (count + 2) * every)]
-        if any(KINDS[kind].whole for each in near for kind in each.troubles):
-            unreadable += count
-        else:
-            gaps.append((ts, count))
+                flagged[flag] += 1
+    end = times[-1] if times and rules.until is None else rules.until or 0
+    gaps = _gaps(every, [each.ts for each in judged] or [each - every for each in times[:1]], end)
+    taken = [(ts, count) for ts, count in gaps if _troubled(truth, times, ts - every, ts + (count + 2) * every)]
+    missing = [gap for gap in gaps if gap not in taken]
+    nothing = [
+        Finding(ts, "", say("nothing for {count} periods", count=count)) for ts, count in missing
+    ]  # fmt: skip
+    lost = sum(count for _, count in missing)
+    unreadable = sum(count for _, count in taken)
     return Judgement(
         instrument=instrument,
-        due=max(0, judged[-1].ts - judged[0].ts) // every + 1
-        if judged
-        else len(times) and (times[-1] - times[0]) // every,
+        due=len(judged) + lost + unreadable,
         came=len(judged),
-        missing=sum(count for _, count in gaps) if judged else max(1, len(times) and (times[-1] - times[0]) // every),
+        missing=lost,
         unreadable=unreadable,
         again=again,
         late=sum(each.live and each.arrived - each.ts > rules.late for each in judged),
-        wrong=sum(not each.what.startswith("flag") for each in findings),
-        misflagged=sum(each.what.startswith("flag") for each in findings),
-        flagged=flagged,
-        by_trouble=by_trouble,
-        findings=(*(Finding(ts, "", f"nothing for {count} periods") for ts, count in gaps), *findings),
+        wrong=sum(not each.flag for each in findings),
+        misflagged=sum(each.flag for each in findings),
+        flagged=dict(flagged),
+        by_trouble={kind: dict(stood) for kind, stood in by_trouble.items()},
+        findings=(*nothing, *findings),
     )
+
+
+def _troubled(truth: Sequence[Shown], times: Sequence[int], begin: int, end: int) -> bool:
+    """Tell whether a trouble of the wire lay in a time."""
+    near = truth[max(0, bisect_right(times, begin) - 1) : bisect_right(times, end)]
+    return any(KINDS[kind].whole for each in near for kind in each.troubles)
 
 
 def _by_our_clock(snapshot: Snapshot, truth: Sequence[Shown], times: Sequence[int]) -> Snapshot:
@@ -138,49 +149,47 @@ def _by_our_clock(snapshot: Snapshot, truth: Sequence[Shown], times: Sequence[in
     return snapshot
 
 
-def _missing(every: int, snapshots: Sequence[Snapshot]) -> list[tuple[int, int]]:
-    """Give where snapshots are missing: behind which time, and how many periods without one."""
-    found = []
-    for one, other in pairwise(snapshots):
-        count = round((other.ts - one.ts) / every) - 1
-        if count > 0 and other.ts - one.ts > 1.5 * every:
-            found.append((one.ts, count))
+def _gaps(every: int, came: Sequence[int], end: int) -> list[tuple[int, int]]:
+    """Give where snapshots are missing up to a time: behind which, and how many periods without one.
+
+    Behind the last one a period and a half may have passed before the next was due.
+    """
+    found = [
+        (one, round((other - one) / every) - 1) for one, other in pairwise(came) if other - one > 1.5 * every
+    ]  # fmt: skip
+    if came and end - came[-1] > 1.5 * every:
+        found.append((came[-1], int((end - came[-1]) / every - 0.5)))
+    return [(ts, count) for ts, count in found if count > 0]
+
+
+def _found(snapshot: Snapshot, point: str, around: Sequence[Shown], digits: int | None) -> Finding | None:
+    """Give what is wrong with a point of a snapshot; None if some moment explains it."""
+    found = None
+    for shown in around:
+        found = _unlike(snapshot, point, shown, digits)
+        if found is None:
+            break
     return found
 
 
-def _fault(
-    point: str, flag: str, value: Value | None, around: Sequence[Shown], *, recovering: bool, rules: Rules
-) -> str:
-    """Say what is wrong with a point of a snapshot; nothing if some moment explains it."""
-    reasons = []
-    for shown in around:
-        if recovering and flag in {"no-communication", "bad-configuration"}:
-            return ""
-        reason = _unlike(point, flag, value, shown, rules)
-        if not reason:
-            return ""
-        reasons.append(reason)
-    return reasons[-1] if reasons else "flag: the instrument showed nothing then"
-
-
-def _unlike(point: str, flag: str, value: Value | None, shown: Shown, rules: Rules) -> str:
-    """Say how a point differs from what an instrument showed at a moment."""
+def _unlike(snapshot: Snapshot, point: str, shown: Shown, digits: int | None) -> Finding | None:
+    """Give how a point differs from what an instrument showed at a moment."""
+    flag, value = snapshot.flags[point], snapshot.values.get(point)
     kinds = [KINDS[kind] for kind in shown.troubles]
     if any(kind.unknown for kind in kinds):
-        return ""
+        return None
     whole = [kind for kind in kinds if kind.whole and kind.flags]
     states = shown.flags.get(point, frozenset())
     if flag and any(flag in kind.flags for kind in whole):
-        return ""
+        return None
     if flag and flag not in states:
-        return f"flag {flag}, and it was fine"
+        return Finding(snapshot.ts, point, say("flag {flag}, and it was fine", flag=flag), flag=True)
     if not flag and (states or any(kind.must for kind in whole)):
-        return f"flag missing: {' '.join((*sorted(states), *shown.troubles))}"
-    if value is None or point not in shown.values:
-        return ""
-    return (
-        "" if _alike(value, shown.values[point], rules.digits.get(point)) else f"{value}, and not {shown.values[point]}"
-    )
+        why = " ".join((*sorted(states), *shown.troubles))
+        return Finding(snapshot.ts, point, say("flag missing: {why}", why=why), flag=True)
+    if value is None or point not in shown.values or _alike(value, shown.values[point], digits):
+        return None
+    return Finding(snapshot.ts, point, say("{value}, and not {shown}", value=value, shown=shown.values[point]))
 
 
 def _alike(value: Value, shown: Value, digits: int | None) -> bool:

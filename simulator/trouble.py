@@ -6,7 +6,7 @@ request into what a client gets instead (`spoilt`).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Annotated, Literal
@@ -178,10 +178,10 @@ def good(reply: Reply) -> Answer:
     return Answer((Piece(0.0, reply.frame()),))
 
 
-def spoilt(reply: Reply, trouble: Trouble, rng: Random) -> Answer:
-    """Give what comes of an answer under a trouble; it is good where the trouble is none of the wire."""
-    spoiler = _SPOILERS.get(trouble.kind)
-    return good(reply) if spoiler is None else spoiler(reply, trouble, rng)
+def spoilt(reply: Reply, troubles: Sequence[Trouble], rng: Random) -> Answer:
+    """Give what comes of an answer under the first of some troubles that is of the wire; it is good if none is."""
+    found = next((each for each in troubles if each.kind in _SPOILERS), None)
+    return good(reply) if found is None else _SPOILERS[found.kind](reply, found, rng)
 
 
 def _late(reply: Reply, trouble: Trouble, _rng: Random) -> Answer:

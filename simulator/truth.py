@@ -147,6 +147,12 @@ class Truth:
     ) -> None:
         self._file.close()
 
+    @property
+    def last(self) -> int:
+        """The last time of it, ms UTC."""
+        (time,) = self._file.execute("SELECT coalesce(max(time), 0) FROM moment").fetchone()
+        return int(time)
+
     def shown(self, instrument: str) -> Iterator[Shown]:
         """Give what an instrument showed, in the order of time."""
         query = "SELECT time, points, states, troubles, skew FROM moment WHERE instrument = ? ORDER BY time"

@@ -98,10 +98,11 @@ async def demo(wish: Wish) -> int:
         await demonstration.show(stop, wish.seconds, console, silent=wish.as_json)
         if not demonstration.agent.ended.done():
             console.print(say("Stopping: the gateway delivers what it has …"))
+        ended = _now()
         account = await demonstration.finish()
         if wish.uplink is not None:
             await demonstration.clear()
-        judgement = demonstration.evidence.judged() if demonstration.evidence else []
+        judgement = demonstration.evidence.judged(ended) if demonstration.evidence else []
     if account is None:
         console.print(say("The gateway ended without its account. It said last:"), style="red")
         console.print(demonstration.agent.errors, markup=False)
@@ -170,11 +171,11 @@ class Evidence:
     writer: TruthWriter
     received: Received = field(default_factory=Received)
 
-    def judged(self) -> list[Judgement]:
-        """Hold one against the other."""
+    def judged(self, until: int) -> list[Judgement]:
+        """Hold one against the other, up to a time (ms UTC)."""
         self.writer.write()
         with Truth(self.writer.path) as truth:
-            return judged(truth, self.received, Rules())
+            return judged(truth, self.received, Rules(until=until))
 
 
 class _Demonstration:

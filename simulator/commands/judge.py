@@ -35,8 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Listen until Ctrl-C, SIGTERM or the end of `--for`, then judge: 0 if all is right, 1 if not."""
     try:
         received = asyncio.run(_heard(arguments))
+        until = time.time_ns() // 1_000_000 - Rules().late  # what is on its way yet is not missing
         with Truth(arguments.truth) as truth:
-            found = judged(truth, received, Rules())
+            found = judged(truth, received, Rules(until=min(until, truth.last)))
     except (NoPlatform, NoTruth) as trouble:
         print(trouble, file=sys.stderr)
         return 1

@@ -47,6 +47,13 @@ def test_a_period_without_a_snapshot_is_missing():
     assert "3 periods" in found.findings[0].what
 
 
+def test_an_instrument_that_falls_silent_for_good_is_missing_to_the_end():
+    truth, snapshots = days(20)
+    assert judged(truth, snapshots[:10]).missing == 9
+    assert judged(truth, snapshots[:10], Rules(slack=400, until=10_500)).missing == 0
+    assert judged(truth, snapshots[:10], Rules(slack=400, until=12_300)).missing == 2
+
+
 def test_an_instrument_of_which_nothing_came_is_missing():
     truth, _ = days(20)
     assert judged(truth, []).missing == 19

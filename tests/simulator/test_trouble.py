@@ -22,7 +22,7 @@ def trouble(kind, **more):
 
 
 def given_to(kind, reply=TCP, **more):
-    return spoilt(reply, trouble(kind, **more), random.Random(1))
+    return spoilt(reply, [trouble(kind, **more)], random.Random(1))
 
 
 def test_a_good_answer_is_one_frame_at_once():
@@ -86,7 +86,7 @@ def test_no_trouble_of_the_wire_sends_more_than_a_frame_and_some_noise(kind, dat
     needed = {name: more[name] for name in KINDS[kind].needs}
     whose = "instrument" if "instrument" in KINDS[kind].of else next(iter(KINDS[kind].of))
     happens = Trouble.model_validate({"at": 0, "for": 1, whose: "x", "kind": kind, **needed})
-    sent = b"".join(each.data for each in spoilt(reply, happens, random.Random(seed)).pieces)
+    sent = b"".join(each.data for each in spoilt(reply, [happens], random.Random(seed)).pieces)
     assert len(sent) <= len(reply.frame()) + 8
 
 

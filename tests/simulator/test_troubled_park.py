@@ -13,6 +13,7 @@ import pytest
 from asyncua import Client, ua
 from cryptography import x509
 from support.broker import Mosquitto
+from support.troubled_site import scenario_in
 
 from parkgate.simulator.certificate import self_signed
 from parkgate.simulator.park import Park
@@ -20,34 +21,6 @@ from parkgate.simulator.scenario import load_scenario
 from parkgate.simulator.truth import TruthWriter
 from parkgate.simulator.world import World
 
-SITE = """
-[gateway]
-site = "s"
-id = "g"
-data = "/tmp/s"
-[[uplink]]
-name = "park"
-url = "mqtt://127.0.0.1:1"
-[[line]]
-name = "cems"
-url = "modbus-tcp://127.0.0.1:15020"
-[[line]]
-name = "tanks"
-url = "opc.tcp://127.0.0.1:15021/x"
-security = "none"
-[[instrument]]
-name = "stack-1"
-line = "cems"
-unit = 1
-profile = "cems-generic"
-every = "1s"
-[[instrument]]
-name = "tank-1"
-line = "tanks"
-node = "T1"
-profile = "tank-opcua"
-every = "1s"
-"""
 ALWAYS = 'at = "0s"\nfor = "100h"\n'
 LATER = 'at = "50h"\nfor = "100h"\n'
 PARKGATE = Path(sys.executable).parent / "parkgate"
@@ -56,12 +29,7 @@ READ = struct.pack(">HHHBBHH", 1, 0, 6, 1, 4, 0, 2)
 
 @pytest.fixture
 def scenario(tmp_path):
-    def made(text):
-        (tmp_path / "plant.toml").write_text(SITE, encoding="utf-8")
-        (tmp_path / "scenario.toml").write_text(f'site = "plant.toml"\n{text}', encoding="utf-8")
-        return load_scenario(tmp_path / "scenario.toml")
-
-    return made
+    return lambda text: scenario_in(tmp_path, text)
 
 
 def trouble(kind, whose, when=ALWAYS, more=""):

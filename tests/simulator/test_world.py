@@ -1,56 +1,17 @@
 """A world at a moment: what its instruments show under states and troubles, and who has which trouble."""
 
 import pytest
+from support.troubled_site import scenario_in
 
 from parkgate.config.problem import Problems
-from parkgate.simulator.scenario import load_scenario
 from parkgate.simulator.world import World
 
-SITE = """
-[gateway]
-site = "s"
-id = "g"
-data = "/tmp/s"
-[[uplink]]
-name = "park"
-url = "mqtt://localhost"
-[[line]]
-name = "cems"
-url = "modbus-tcp://127.0.0.1:15020"
-[[line]]
-name = "tanks"
-url = "opc.tcp://127.0.0.1:15021/x"
-security = "none"
-[[instrument]]
-name = "stack-1"
-line = "cems"
-unit = 1
-profile = "cems-generic"
-every = "1s"
-[[instrument]]
-name = "stack-2"
-line = "cems"
-unit = 2
-profile = "cems-generic"
-every = "1s"
-[[instrument]]
-name = "tank-1"
-line = "tanks"
-node = "T1"
-profile = "tank-opcua"
-every = "1s"
-"""
 RAMP = '[stack-1.so2]\nshape = "ramp"\nfrom = 0\nto = 100\nover = "100s"\n'
 
 
 @pytest.fixture
 def scenario(tmp_path):
-    def made(text):
-        (tmp_path / "plant.toml").write_text(SITE, encoding="utf-8")
-        (tmp_path / "scenario.toml").write_text(f'site = "plant.toml"\n{text}', encoding="utf-8")
-        return load_scenario(tmp_path / "scenario.toml")
-
-    return made
+    return lambda text: scenario_in(tmp_path, text)
 
 
 def entry(table, /, **about):
