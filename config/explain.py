@@ -15,7 +15,7 @@ from parkgate.config.language import say
 from parkgate.config.locate import Path as Keys
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
-from parkgate.config.site import FROM_FILE
+from parkgate.config.quantity import FROM_FILE
 
 _WORD = re.compile(r"'([^']*)'|(\d+)")
 

@@ -10,15 +10,14 @@ from typing import TypeVar
 from parkgate.config.document import Place, Report, read_toml
 from parkgate.config.explain import parse, unknown_key
 from parkgate.config.language import say
+from parkgate.config.line_checks import Finding, line_findings, shared_findings
 from parkgate.config.problem import Problem, Problems
 from parkgate.config.resolve import INSTALLED_PROFILES, Entry, Profiles, resolve
 from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Uplink
 from parkgate.config.site_checks import (
-    Finding,
     entry_findings,
     gateway_findings,
     instrument_findings,
-    line_findings,
     name_findings,
     unit_findings,
     uplink_findings,
@@ -86,6 +85,8 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
     for index, line in lines.items():
         _report(place.at("line", index), line_findings(line))
     instruments = _instruments(place, entries, lines.values(), profiles)
+    for index, text in shared_findings(lines, instruments.values()):
+        place.at("line", index, "url").problem(text)
     if place.report.problems or gateway is None or outbox is None:
         return None
     _warn(place, instruments, lines, uplinks)

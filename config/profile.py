@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, StringConstraints
 
 from parkgate.config.flag import Flag
 from parkgate.config.model import Model
+from parkgate.config.quantity import Milliseconds
 
 Order = Literal["ABCD", "CDAB", "BADC", "DCBA"]
 Protocol = Literal["modbus", "opcua"]
@@ -21,6 +22,7 @@ STRING_TYPE = re.compile(r"string(?::([1-9][0-9]{0,2}))?")
 
 Whole = Annotated[int, Field(strict=True)]
 Real = Annotated[float, Field(strict=True)]
+Switch = Annotated[bool, Field(strict=True)]
 Bit = Annotated[Whole, Field(ge=0, le=63)]
 PointName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
 
@@ -54,7 +56,7 @@ class Point(Model):
     order: Order | None = None
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
-    enabled: Annotated[bool, Field(strict=True)] = True
+    enabled: Switch = True
 
 
 class State(Model):
@@ -75,7 +77,9 @@ class State(Model):
 class Profile(Model):
     """An instrument model: one TOML file, readable beside the vendor's manual.
 
-    `safety`: it warns people (gas, fire), so its undelivered snapshots are the last to leave a full disk.
+    `safety`: it warns people (gas, fire), so its undelivered snapshots are the last to leave a full disk. `pause`: the
+    silence (ms) that it needs between its answer and the next question. `response`: how long (ms) it takes to begin an
+    answer. `connections`: how many it takes at once.
     """
 
     name: str
@@ -85,7 +89,10 @@ class Profile(Model):
     order: Order = "ABCD"
     base: Literal[0, 1] = 0
     max_gap: Annotated[Whole, Field(ge=0, le=124)] = 16
-    safety: Annotated[bool, Field(strict=True)] = False
+    pause: Milliseconds = 0
+    response: Milliseconds | None = None
+    connections: Annotated[Whole, Field(ge=1, le=64)] = 1
+    safety: Switch = False
     labels: Mapping[str, str] = Field(default_factory=dict)
     points: tuple[Point, ...] = Field(min_length=1)
     states: tuple[State, ...] = Field(default=(), alias="state")

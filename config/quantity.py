@@ -3,6 +3,13 @@
 from __future__ import annotations
 
 import re
+from typing import Annotated
+
+from pydantic import BeforeValidator, ValidationInfo
+from pydantic_core import PydanticCustomError
+
+FROM_FILE = {"text": True}
+"""The validation context of a file: there a duration or a size is text with its unit, never a bare number."""
 
 _DURATION = re.compile(r"([0-9]{1,12}(?:\.[0-9]{1,12})?)\s*(ms|s|min|h|d)")
 _MS = {"ms": 1, "s": 1_000, "min": 60_000, "h": 3_600_000, "d": 86_400_000}
@@ -44,3 +51,25 @@ def size_bytes(value: object) -> object:
     if size < 1:
         raise ValueError(value)
     return size
+
+
+def _duration(value: object, info: ValidationInfo) -> object:
+    if info.context == FROM_FILE and not isinstance(value, str):
+        raise PydanticCustomError("duration", "not a duration with its unit")
+    try:
+        return duration_ms(value)
+    except ValueError as error:
+        raise PydanticCustomError("duration", "not a duration with its unit") from error
+
+
+def _size(value: object, info: ValidationInfo) -> object:
+    if info.context == FROM_FILE and not isinstance(value, str):
+        raise PydanticCustomError("size", "not a size with its unit")
+    try:
+        return size_bytes(value)
+    except ValueError as error:
+        raise PydanticCustomError("size", "not a size with its unit") from error
+
+
+Milliseconds = Annotated[int, BeforeValidator(_duration)]
+Bytes = Annotated[int, BeforeValidator(_size)]

@@ -16,9 +16,10 @@ from parkgate.config.explain import table_wanted
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
-from parkgate.config.profile import Point, Profile, State, Whole
+from parkgate.config.profile import Point, Profile, State, Switch, Whole
 from parkgate.config.profile_file import check_point, read_point, read_profile
-from parkgate.config.site import Instrument, Labels, Level, Milliseconds
+from parkgate.config.quantity import Milliseconds
+from parkgate.config.site import Instrument, Labels, Level
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -46,7 +47,9 @@ class Entry(Model):
     node: str | None = None
     profile: str
     every: Milliseconds
-    safety: Annotated[bool, Field(strict=True)] | None = None
+    pause: Milliseconds | None = None
+    response: Milliseconds | None = None
+    safety: Switch | None = None
     points: Mapping[str, object] = Field(default_factory=dict)
 
 
@@ -125,6 +128,9 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         order=profile.order,
         base=profile.base,
         max_gap=profile.max_gap,
+        pause=profile.pause if entry.pause is None else entry.pause,
+        response=profile.response if entry.response is None else entry.response,
+        connections=profile.connections,
         safety=profile.safety if entry.safety is None else entry.safety,
         points=points,
         states=states,

@@ -6,39 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field, StringConstraints, ValidationInfo
-from pydantic_core import PydanticCustomError
+from pydantic import Field, StringConstraints
 
 from parkgate.config.model import Model
-from parkgate.config.profile import Order, Point, Protocol, Real, State, Whole
-from parkgate.config.quantity import duration_ms, size_bytes
+from parkgate.config.profile import Order, Point, Protocol, Real, State, Switch, Whole
+from parkgate.config.quantity import Bytes, Milliseconds
 
 Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
-FROM_FILE = {"text": True}
-"""The validation context of a file: there a duration or a size is text with its unit, never a bare number."""
-
-
-def _duration(value: object, info: ValidationInfo) -> object:
-    if info.context == FROM_FILE and not isinstance(value, str):
-        raise PydanticCustomError("duration", "not a duration with its unit")
-    try:
-        return duration_ms(value)
-    except ValueError as error:
-        raise PydanticCustomError("duration", "not a duration with its unit") from error
-
-
-def _size(value: object, info: ValidationInfo) -> object:
-    if info.context == FROM_FILE and not isinstance(value, str):
-        raise PydanticCustomError("size", "not a size with its unit")
-    try:
-        return size_bytes(value)
-    except ValueError as error:
-        raise PydanticCustomError("size", "not a size with its unit") from error
-
-
-Milliseconds = Annotated[int, BeforeValidator(_duration)]
-Bytes = Annotated[int, BeforeValidator(_size)]
 
 
 class Secret(Model):
@@ -97,14 +72,37 @@ class Outbox(Model):
     max_size: Bytes = 2 * 1024**3
 
 
+class Rs485(Model):
+    """How the kernel turns a serial port's RS-485 transmitter on and off (Linux, serial-rs485: TIOCSRS485).
+
+    `delay_before`, `delay_after`: milliseconds between RTS and the first character, and the last one and RTS.
+    """
+
+    rts_on_send: Switch = True
+    rts_after_send: Switch = False
+    receive_during_send: Switch = False
+    delay_before: Milliseconds = 0
+    delay_after: Milliseconds = 0
+
+
 class Line(Model):
-    """One wire or endpoint that answers one question at a time."""
+    """One wire or endpoint that answers one question at a time.
+
+    `baudrate` to `echo` are of a serial port; a character is 8 data bits, as Modbus RTU has them. `pause` is the least
+    silence (ms) between an answer and the next question, beyond the 3.5 characters that RTU asks for.
+    """
 
     name: Level
     title: str = ""
     labels: Labels = Field(default_factory=dict)
     url: str
+    baudrate: Annotated[Whole, Field(ge=300, le=4_000_000)] = 9_600
+    parity: Literal["none", "even", "odd"] = "none"
+    stopbits: Literal[1, 2] = 1
+    rs485: Rs485 | None = None
+    echo: Switch = False
     timeout: Milliseconds = 1_000
+    pause: Milliseconds = 0
     security: Literal["none"] | None = None
 
 
@@ -112,7 +110,9 @@ class Instrument(Model):
     """An instrument as the agent uses it: the site's entry and its profile made one.
 
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
-    `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk.
+    `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
+    least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
+    answer, as far as is known. `connections`: how many it takes at once.
     """
 
     name: Level
@@ -127,6 +127,9 @@ class Instrument(Model):
     order: Order = "ABCD"
     base: Literal[0, 1] = 0
     max_gap: int = 16
+    pause: Milliseconds = 0
+    response: Milliseconds | None = None
+    connections: int = 1
     safety: bool = False
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import re
 import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
-from urllib.parse import SplitResult, urlsplit
 
 from parkgate.config.language import say
+from parkgate.config.line_checks import PROTOCOLS, Finding
 from parkgate.config.problem import shown, suggestion
 from parkgate.config.resolve import Entry
 from parkgate.config.site import Gateway, Instrument, Line, Uplink
-
-Finding = tuple[str, str]
-"""A key of the thing checked, and what is wrong there."""
-
-PROTOCOLS = {"modbus-tcp": "modbus", "opc.tcp": "opcua"}
-"""The schemes of a line's URL that this version opens, and the protocol that a profile on it has."""
+from parkgate.config.urls import plain, split, without_user
 
 _BROKERS = ("mqtt", "mqtts")
 _SOCKET = "/control.sock"
 _SOCKET_BYTES = 100
 _SHORTEST_MS = 5
 _LONGEST_MS = 3_600_000
-_HOST = re.compile(r"[A-Za-z0-9._:%-]+")
 
 
 def gateway_findings(gateway: Gateway) -> Iterator[Finding]:
@@ -49,13 +42,13 @@ def gateway_findings(gateway: Gateway) -> Iterator[Finding]:
 
 def uplink_findings(uplink: Uplink) -> Iterator[Finding]:
     """Give what is wrong with an uplink's URL, its password and its certificates."""
-    url = _split(uplink.url)
+    url = split(uplink.url)
     if "@" in uplink.url:
         yield "url", say("must not hold a user or password; give username and password as keys of their own")
-    elif url is None or url.scheme not in _BROKERS or not _plain(url) or url.path.strip("/"):
+    elif url is None or url.scheme not in _BROKERS or not plain(url) or url.path.strip("/"):
         text = say(
             '"{url}" is not the URL of a broker; write mqtt://host or mqtts://host, with :port if it is another',
-            url=shown(_without_user(uplink.url)),
+            url=shown(without_user(uplink.url)),
         )
         yield "url", text
     elif url.scheme == "mqtt":
@@ -72,29 +65,6 @@ def uplink_findings(uplink: Uplink) -> Iterator[Finding]:
         yield "password", text
 
 
-def line_findings(line: Line) -> Iterator[Finding]:
-    """Give what is wrong with a line's URL and its security."""
-    url = _split(line.url)
-    if url is None or url.scheme not in PROTOCOLS:
-        text = say(
-            '"{url}" is not the URL of a line; this version opens modbus-tcp://host:502 and opc.tcp://host:4840/path',
-            url=shown(_without_user(line.url)),
-        )
-        yield "url", text
-    elif not _plain(url) or (url.scheme == "modbus-tcp" and url.path.strip("/")):
-        text = say(
-            '"{url}" needs a host name or address and at most a port, as {scheme}://10.0.0.9:{port}',
-            url=shown(_without_user(line.url)),
-            scheme=url.scheme,
-            port=502 if url.scheme == "modbus-tcp" else 4840,
-        )
-        yield "url", text
-    elif url.scheme == "opc.tcp" and line.security is None:
-        yield "security", say('is missing; this version opens OPC UA unsecured, so write security = "none" on purpose')
-    elif url.scheme == "modbus-tcp" and line.security is not None:
-        yield "security", say("Modbus has no security to choose; leave it out")
-
-
 def entry_findings(entry: Entry, lines: Sequence[str]) -> Iterator[Finding]:
     """Give what is wrong with an instrument's entry before its profile is known."""
     if entry.line not in lines:
@@ -105,7 +75,7 @@ def entry_findings(entry: Entry, lines: Sequence[str]) -> Iterator[Finding]:
 
 def instrument_findings(instrument: Instrument, line: Line) -> Iterator[Finding]:
     """Give what is wrong with an instrument on its line: the profile must speak the line's protocol."""
-    url = _split(line.url)
+    url = split(line.url)
     spoken = PROTOCOLS.get(url.scheme) if url else None
     if spoken is not None and spoken != instrument.protocol:
         text = say(
@@ -139,24 +109,3 @@ def unit_findings(instruments: Mapping[int, Instrument]) -> Iterator[tuple[int, 
                 unit=each.unit,
             )
             yield index, text
-
-
-def _split(url: str) -> SplitResult | None:
-    """Split a URL; None if it is none, or its port is no number from 1 to 65535."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return None
-    return None if port == 0 else parts
-
-
-def _plain(url: SplitResult) -> bool:
-    """Tell whether a URL has a host, and neither a user, a query nor a fragment."""
-    host = url.hostname or ""
-    return bool(_HOST.fullmatch(host)) and "@" not in url.netloc and not url.query and not url.fragment
-
-
-def _without_user(url: str) -> str:
-    """Leave out the user and password that someone wrote into a URL: messages end up in logs."""
-    return re.sub(r"//[^/]*@", "//…@", url)

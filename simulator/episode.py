@@ -13,7 +13,7 @@ from parkgate.config.flag import Flag
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.profile import PointName
-from parkgate.config.site import Milliseconds
+from parkgate.config.quantity import Milliseconds
 from parkgate.simulator.shapes import DAY_MS, Span
 
 _ZERO = re.compile(r"\s*0+\s*(ms|s|min|h|d)\s*")

@@ -20,7 +20,7 @@ from pydantic_core import PydanticCustomError
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.profile import PointName
-from parkgate.config.site import Milliseconds
+from parkgate.config.quantity import Milliseconds
 
 Value = float | int | str
 

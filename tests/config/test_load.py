@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from support.sites import SITE, cases, edited, problems_of
+from support.sites import PROFILE, SITE, cases, edited, problems_of
 
 from parkgate.config.load import Loaded, load_site, read_site
 from parkgate.config.problem import Problem, Problems
@@ -242,3 +242,25 @@ def test_what_cannot_be_printed_is_shown_escaped_and_long_values_are_cut(said):
     (sentence,) = said(edited(SITE, 'line = "cems"', f'line = "{escape}{"x" * 100}"'))
     assert "\x1b" not in sentence
     assert sentence == f'site.toml:30: instrument "stack-1", line: "\\x1b[31m{"x" * 51}…" {NAMES}'
+
+
+def test_a_line_that_is_open_already_is_not_opened_again_unless_the_profiles_allow_it(said):
+    site = edited(
+        SITE,
+        'profile = "cems-generic"\nevery = "5s"\npoints.so2.digits = 1\npoints.co.enabled = false\n',
+        'profile = "own"\nevery = "5s"\n',
+    )
+    site += '\n[[line]]\nname = "again"\nurl = "modbus-tcp://192.168.1.10"\n'
+    (sentence,) = said(site, own_toml=PROFILE)
+    assert sentence == (
+        'site.toml:44: line "again", url: line "cems" opens 192.168.1.10:502 already; put the instruments on that '
+        "line, or say connections = 2 in the profile if the manual allows so many"
+    )
+    assert said(site, own_toml=f"connections = 2\n{PROFILE}") == []
+
+
+def test_a_serial_port_is_opened_by_one_line(said):
+    serial = edited(SITE, "modbus-tcp://192.168.1.10:502", "modbus-rtu:///dev/ttyS1")
+    serial += '\n[[line]]\nname = "again"\nurl = "modbus-rtu:///dev/ttyS1"\n'
+    (sentence,) = said(serial)
+    assert sentence.endswith('url: line "cems" opens /dev/ttyS1 already; put the instruments on that line')

@@ -106,7 +106,13 @@ def test_the_site_with_everything_names_every_key_there_is():
 def test_a_profile_has_no_key_that_no_shipped_profile_shows_but_those_that_are_optional_and_rare():
     tables = [tomllib.loads(path.read_text(encoding="utf-8")) for path in PROFILES]
     header = {key for table in tables for key in table}
-    assert header == {field.alias or name for name, field in Profile.model_fields.items()} - {"name", "labels"}
+    assert header == {field.alias or name for name, field in Profile.model_fields.items()} - {
+        "name",
+        "labels",
+        "pause",
+        "response",
+        "connections",
+    }
     assert {key for table in tables for state in table.get("state", ()) for key in state} == set(State.model_fields)
 
 
