@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -12,6 +13,25 @@ from parkgate.drivers.snapshot import Snapshot
 
 Now = Callable[[], int]
 """The wall clock: milliseconds UTC."""
+
+Between = Callable[[Instrument], Awaitable[None]]
+"""Called between two questions of an instrument's turn: who is more urgent may be read there."""
+
+
+async def nothing(_: Instrument) -> None:
+    """Let nobody between."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How an instrument stands with its driver.
+
+    `unsupported`: the names of the points that it refuses; they are asked again rarely. `rests`: the seconds until it
+    is asked again where it has been silent for long, else 0.
+    """
+
+    unsupported: tuple[str, ...] = ()
+    rests: float = 0.0
 
 
 class Driver(Protocol):
@@ -30,8 +50,15 @@ class Driver(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    async def read(self, instrument: Instrument) -> Sequence[Snapshot]:
-        """Ask one instrument and give what it said: one snapshot for a poll."""
+    async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:
+        """Ask one instrument and give what it said: one snapshot for a poll.
+
+        Where that takes several questions, `between` is called between them.
+        """
+        ...
+
+    def standing(self, instrument: Instrument) -> Standing:
+        """Tell what an instrument refuses, and whether it is asked more rarely than configured."""
         ...
 
     async def identify(self, instrument: Instrument) -> Identity | None:

@@ -23,7 +23,9 @@ MOST_PIECES = 32
 
 ILLEGAL_FUNCTION = 1
 _ILLEGAL_ADDRESS = frozenset({2, 3})  # many instruments say 3 (illegal value) where the protocol says 2
-_BUSY = frozenset({5, 6})  # acknowledged, will take long; busy with something else
+_BUSY = frozenset({5, 6})  # acknowledged, will take long; busy with something else: both want to be asked again later
+BUSY_MS = 200
+"""How long a block of an instrument that is busy waits, behind the other blocks of its turn, to be asked again."""
 
 
 _maps: dict[tuple[object, ...], tuple[tuple[Block, ...], dict[int, Decoder]]] = {}
@@ -63,6 +65,10 @@ class Route:
             again = [*self.refused][:1]
         return (*self.blocks, *(block for field in again for block in blocks([field], 0)))
 
+    def unsupported(self) -> tuple[str, ...]:
+        """Give the names of the points that the instrument refuses."""
+        return tuple(self.instrument.points[each.index].name for each in self.refused if each.role == "point")
+
     def decoder(self, block: Block) -> Decoder:
         """Give a block's decoder; that of a standing block is compiled once."""
         decoder = self._decoders.get(id(block))  # hashing a block would cost more than decoding its answer
@@ -86,7 +92,10 @@ class Route:
 
 
 class Turn:
-    """One read of one instrument while its answers come in. `now` is when it began (ms UTC)."""
+    """One read of one instrument while its answers come in. `now` is when it began (ms UTC).
+
+    `wait`: the milliseconds that its next question waits for an instrument that said it is busy.
+    """
 
     def __init__(self, route: Route, now: int) -> None:
         due = route.due(now)
@@ -94,6 +103,8 @@ class Turn:
         self._now = now
         self._queue = deque(due)
         self._left = len(due) + MOST_PIECES
+        self._busy: list[Block] = []
+        self.wait = 0
         self._kept: list[Block] = []
         self._refused: list[Field] = []
         self._values: list[Value | None] = [None] * len(route.instrument.points)
@@ -113,7 +124,9 @@ class Turn:
             self._queue.clear()
             return None
         self._left -= 1
-        return self._queue.popleft()
+        block = self._queue.popleft()
+        self.wait = BUSY_MS if block in self._busy else 0
+        return block
 
     def take(self, block: Block, answer: bytes | int) -> None:
         """Take a block's answer: its data, `block.size` bytes, or the code of an exception reply (V1.1b3, 7)."""
@@ -124,11 +137,16 @@ class Turn:
         elif answer in _ILLEGAL_ADDRESS or answer == ILLEGAL_FUNCTION:
             self._refused += block.fields
             self._flag(block.fields, Flag.BAD_CONFIGURATION)
+        elif answer in _BUSY and block not in self._busy:
+            self._busy.append(block)
+            self._queue.append(block)
         else:
             self._put_off(block, Flag.NO_COMMUNICATION if answer in _BUSY else Flag.FAULT)
 
     def close(self, at: int) -> Snapshot:
         """End the turn: the route learns from it. `at` is when the last answer came."""
+        if self._busy:  # asked behind the others, which is no new order
+            self._kept.sort(key=lambda block: (block.table, block.start))
         self._route.learn(self._kept, self._refused, self._now)
         return Snapshot(
             self._route.instrument.name, at, tuple(self._values), flags=self._flags, states=tuple(self._states)

@@ -25,7 +25,7 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
-from parkgate.drivers.driver import Now
+from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
@@ -156,7 +156,11 @@ class OpcUaDriver:
         self._session = None
         await self._stack.aclose()
 
-    async def read(self, instrument: Instrument) -> Sequence[Snapshot]:
+    def standing(self, instrument: Instrument) -> Standing:  # noqa: ARG002  # every node is asked each time
+        """Tell that nothing is left out."""
+        return Standing()
+
+    async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:  # noqa: ARG002  # one cycle
         """Ask all nodes of an instrument's points and states in one cycle; one snapshot, timed by the source.
 
         Raises:

@@ -7,11 +7,13 @@ turn, and its neighbours nothing. Behind its first answer an instrument is asked
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
@@ -37,6 +39,7 @@ MOST_ASKED = 2
 """Times that an instrument is asked what it is, where the question costs the connection: a cut may hit one of them."""
 _log = logging.getLogger("parkgate.line")
 
+Result = TypeVar("Result")
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
 Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
@@ -117,6 +120,7 @@ class Collector:
         self._attempt = 0
         self._retry_at = float("-inf")
         self._fault: Fault | None = None
+        self._turnstile = asyncio.Lock()  # what people ask passes it between the turns: docs/decisions/0019
         self._broken = 0  # reads that ended in a fault of ours since the line last gave an answer
 
     async def run(self) -> None:
@@ -130,12 +134,33 @@ class Collector:
                     self._heart.expect(pause + LONGEST_TURN)
                     await clock.sleep(pause)
                 else:
-                    self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
-                    await self.turn(self.state.stations[instrument.name])
+                    async with self._turnstile:
+                        await self.turn(self.state.stations[instrument.name])
+
+    async def visit(self, work: Callable[[Driver], Awaitable[Result]]) -> Result:
+        """Do what somebody asks of the line's open driver, when no turn is under way.
+
+        Raises:
+            Fault: whatever the work raises; the line is left where it is lost, and tried again at the next turn.
+
+        """
+        async with self._turnstile:
+            try:
+                return await work(await self._opened())
+            except Unreachable:
+                await self._leave()
+                raise
+
+    async def _between(self, instrument: Instrument) -> None:
+        """Read those of shorter periods that are due between two questions of an instrument's turn."""
+        clock = self._clock
+        while sooner := self.schedule.take(clock.monotonic() * 1000, clock.now(), within=instrument):
+            await self.turn(self.state.stations[sooner.name])
 
     async def turn(self, station: Station) -> None:
         """Read one instrument and store what came of it: its answer, or that there is none."""
         station.reads += 1
+        self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
         try:
             snapshots = await self._read(station.instrument)
             await self._identify(station)
@@ -152,7 +177,7 @@ class Collector:
         """Ask an instrument; leave a line that was lost."""
         try:
             driver = await self._opened()
-            snapshots = await driver.read(instrument)
+            snapshots = await driver.read(instrument, self._between)
         except Unreachable:
             await self._leave()
             raise

@@ -4,6 +4,10 @@ The instruments of a line that share a period are spread evenly within it, since
 Turns are kept by the monotonic clock, so a wall clock that is stepped, or stands still, moves the multiples but never
 stops or bunches the reading: a turn is due between half a period and one after the one before. Turns that could not be
 kept are counted, not made up for.
+
+Of several that are due, the one goes first whose next turn is due soonest (earliest deadline first), and one of a
+shorter period may come between the questions of a longer one's turn: so a slow line keeps the periods of its fast
+instruments as long as it can be kept at all.
 """
 
 from __future__ import annotations
@@ -32,20 +36,38 @@ class Schedule:
             self._offsets.append(seen[each.every] * each.every / sharing[each.every])
             seen[each.every] += 1
         self._turns: list[tuple[float, int]] = [(mono, place) for place in range(len(self._instruments))]
+        self._due: list[tuple[float, float, int]] = []
         self._first = set(range(len(self._instruments)))
 
     def next(self) -> float:
         """Give when the next turn is due (ms, monotonic)."""
-        return self._turns[0][0]
+        return self._due[0][1] if self._due else self._turns[0][0]
 
-    def take(self, mono: float, wall: float) -> Instrument | None:
-        """Take the instrument whose turn it is now, the longest overdue first; None if none is due.
+    def take(self, mono: float, wall: float, *, within: Instrument | None = None) -> Instrument | None:
+        """Take the instrument whose turn it is now, the earliest deadline first; None if none is due.
 
-        Its next turn is set; turns that have passed meanwhile are counted in `missed`.
+        `within` the turn of another it is one with a shorter period than that. Its next turn is set; turns that have
+        passed meanwhile are counted in `missed`.
         """
-        due, place = self._turns[0]
-        if mono < due:
+        while self._turns and self._turns[0][0] <= mono:
+            due, place = heapq.heappop(self._turns)
+            heapq.heappush(self._due, (due + self._instruments[place].every, due, place))
+        if not self._due:
             return None
+        if within is None:
+            _, due, place = heapq.heappop(self._due)
+        else:
+            shorter = [turn for turn in self._due if self._instruments[turn[2]].every < within.every]
+            if not shorter:
+                return None
+            _, due, place = chosen = min(shorter)
+            self._due.remove(chosen)
+            heapq.heapify(self._due)
+        self._follow(mono, wall, due, place)
+        return self._instruments[place]
+
+    def _follow(self, mono: float, wall: float, due: float, place: int) -> None:
+        """Set the turn after the one that is taken, and count those that have passed."""
         instrument = self._instruments[place]
         every = instrument.every
         early = min(_EARLY * every, _EARLY_MS)
@@ -56,5 +78,4 @@ class Schedule:
         else:
             self.missed[instrument.name] += int((mono - due + early) // every)
             following = max(following, due + every / 2)
-        heapq.heapreplace(self._turns, (following, place))
-        return instrument
+        heapq.heappush(self._turns, (following, place))

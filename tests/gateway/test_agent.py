@@ -9,6 +9,7 @@ import pytest
 
 from parkgate.config.profile import Point
 from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Uplink
+from parkgate.drivers.driver import Standing
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.agent import Agent, World, commit_window
 from parkgate.gateway.clock import SystemClock
@@ -37,9 +38,12 @@ class Wire:
     async def __aexit__(self, *_):
         pass
 
-    async def read(self, instrument):
+    async def read(self, instrument, between=None):
         self.reads += 1
         return (Snapshot(instrument.name, 1, (1.0,)),)
+
+    def standing(self, instrument):
+        return Standing()
 
     async def identify(self, instrument):
         return None

@@ -8,6 +8,7 @@ import pytest
 
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument, Line
+from parkgate.drivers.driver import Standing
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.collecting.collector import Collector, Given, Station
 from parkgate.gateway.collecting.origins import Origins
@@ -61,12 +62,15 @@ class Wire:
     async def __aexit__(self, *_):
         self.open = False
 
-    async def read(self, instrument):
+    async def read(self, instrument, between=None):
         assert self.open
         said = self.answer(instrument.name, self.clock.elapsed)
         if isinstance(said, Exception):
             raise said
         return (Snapshot(instrument.name, self.clock.now(), (said,)),)
+
+    def standing(self, instrument):
+        return Standing()
 
     async def identify(self, instrument):
         assert self.open

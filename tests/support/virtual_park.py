@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Self
 
 from parkgate.config.site import Instrument, Line
+from parkgate.drivers.driver import Standing
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.snapshot import Snapshot
@@ -68,7 +69,7 @@ class _Driver:
     async def __aexit__(self, *_: object) -> None:
         await asyncio.sleep(0)
 
-    async def read(self, instrument: Instrument) -> Sequence[Snapshot]:
+    async def read(self, instrument: Instrument, between: object = None) -> Sequence[Snapshot]:
         park, where = self._park, instrument.name
         trouble = park.trouble.get(self._line.name) or park.trouble.get(where, "")
         await asyncio.sleep(park.rng.uniform(0.01, SLOWEST if trouble == "slow" else 0.2))
@@ -84,6 +85,10 @@ class _Driver:
             case "bug":
                 raise IndexError("a fault of ours")
         return (park.answer(instrument, self._now()),)
+
+    def standing(self, instrument: Instrument) -> Standing:
+        """Tell that nothing is left out."""
+        return Standing()
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask an instrument what it is."""

@@ -31,6 +31,7 @@ from parkgate.config.site import Line
 from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.faults import Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.modbus.driver import ModbusDriver
+from parkgate.drivers.modbus.endpoint import endpoint_of
 
 REGISTERS = {("holding", index): 100 + index for index in range(20)} | {("input", index): index for index in range(130)}
 ONE = instrument(point("holding 0"), point("holding 1"))
@@ -227,7 +228,7 @@ async def test_a_connection_closed_between_reads_is_not_opened_behind_our_back(w
     async with driver_of(wire, ONE) as driver:
         await driver.read(ONE)
         wire.hang_up()
-        while driver._client.connected:
+        while driver._wire._connection._open:
             await asyncio.sleep(0)
         with pytest.raises(Unreachable, match="connection was closed"):
             await driver.read(ONE)
@@ -302,15 +303,22 @@ async def test_nobody_there_is_unreachable():
 
 @pytest.mark.parametrize(
     "url",
-    ["modbus-rtu:///dev/ttyS1", "opc.tcp://h:1", "modbus-tcp://", "modbus-tcp://h:99999", f"modbus-tcp://{'a' * 70}"],
+    [
+        "modbus-rtu://",
+        "modbus-rtu-over-tcp://h",
+        "opc.tcp://h:1",
+        "modbus-tcp://",
+        "modbus-tcp://h:99999",
+        f"modbus-tcp://{'a' * 70}",
+    ],
 )
-def test_a_url_that_is_no_modbus_tcp_line_is_unusable(url):
-    with pytest.raises(Unusable, match="not a Modbus TCP line"):
+def test_a_url_that_is_no_modbus_line_is_unusable(url):
+    with pytest.raises(Unusable, match="not a Modbus line"):
         ModbusDriver(Line(name="tcp-1", url=url), (ONE,), Clock())
 
 
 def test_the_port_is_502_unless_the_url_names_one():
-    assert ModbusDriver(Line(name="tcp-1", url="modbus-tcp://10.0.0.5"), (ONE,), Clock())._port == 502
+    assert str(endpoint_of(Line(name="tcp-1", url="modbus-tcp://10.0.0.5"))) == "10.0.0.5:502"
 
 
 @pytest.mark.parametrize("code", [10, 11])
@@ -324,7 +332,7 @@ async def test_a_gateway_that_cannot_reach_the_instrument_makes_it_silent_and_no
 
 @pytest.mark.parametrize(
     ("code", "flag"),
-    [(4, Flag.FAULT), (8, Flag.FAULT), (5, Flag.NO_COMMUNICATION), (6, Flag.NO_COMMUNICATION), (99, Flag.FAULT)],
+    [(4, Flag.FAULT), (8, Flag.FAULT), (99, Flag.FAULT)],
 )
 async def test_a_block_that_fails_this_turn_is_flagged_and_the_others_stand(wire, code, flag):
     wire.script.extend([honest, refuse(code)])
@@ -332,6 +340,19 @@ async def test_a_block_that_fails_this_turn_is_flagged_and_the_others_stand(wire
         found = await read()
         assert (found.values, dict(found.flags), found.states) == ((103, None), {1: flag}, (None,))
         assert (await read()).values == (103, 7)
+
+
+@pytest.mark.parametrize("code", [5, 6])
+async def test_an_instrument_that_is_busy_is_asked_once_more_behind_the_rest_of_its_turn(wire, code):
+    wire.script.extend([refuse(code), honest, honest])
+    async with reading(wire, TWO_BLOCKS) as read:
+        assert (await read()).values == (103, 7)
+        wire.script.extend([refuse(code), honest, refuse(code)])
+        found = await read()
+        assert (found.values, dict(found.flags)) == ((None, 7), {0: Flag.NO_COMMUNICATION})
+        assert (await read()).values == (103, 7)
+    turn = [each.start for each in wire.asked[:3]]
+    assert turn[0] == turn[2] != turn[1]
 
 
 async def test_an_instrument_that_refuses_gaps_is_read_without_them_at_once_and_from_then_on(wire):

@@ -190,7 +190,7 @@ async def test_a_line_whose_leaving_breaks_is_down_all_the_same(outbox):
 async def test_a_stop_in_the_midst_of_a_read_is_no_fault(outbox):
     bench = Bench(outbox, 5, lambda name, now: 1.0)
 
-    async def stopped(instrument):
+    async def stopped(instrument, between):
         raise asyncio.CancelledError
 
     bench.wire.read = stopped

@@ -56,11 +56,11 @@ def turns(schedule, clocks, milliseconds, rate=1.0):
     return taken
 
 
-def test_everything_is_read_once_at_the_start_in_the_order_of_the_file():
+def test_everything_is_read_once_at_the_start_the_shortest_periods_first():
     clocks = Clocks(mono=77.0)
     schedule = Schedule(line(1_000, 5_000, 1_000), clocks.mono)
     names = [schedule.take(clocks.mono, clocks.wall).name for _ in range(3)]
-    assert names == ["i0", "i1", "i2"]
+    assert names == ["i0", "i2", "i1"]
     assert schedule.take(clocks.mono, clocks.wall) is None
     assert schedule.missed == {"i0": 0, "i1": 0, "i2": 0}
 

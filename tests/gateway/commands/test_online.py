@@ -15,6 +15,7 @@ from support.scripted_broker import ScriptedBroker
 from support.subscriber import Subscriber
 
 from parkgate.config.load import load_site
+from parkgate.drivers.driver import Standing
 from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.clock import SystemClock
@@ -175,10 +176,13 @@ class Torn:
     async def __aexit__(self, *_):
         pass
 
-    async def read(self, instrument):
+    async def read(self, instrument, between=None):
         if instrument is self._bad:
             raise Unreachable("the connection was closed", where="cems", hint="Look for a second program.")
         return [Snapshot(instrument.name, 1, (1.0, 1.0), states=(0,))]
+
+    def standing(self, instrument):
+        return Standing()
 
     async def identify(self, instrument):
         return None

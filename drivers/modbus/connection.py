@@ -1,0 +1,305 @@
+"""One open Modbus line, the only door to pymodbus: it carries the bytes and times them, on TCP and on serial lines.
+
+How a reply is recognised is decided in `frames`, what it means in `codec`, so that nothing is unpacked twice and no
+reply is believed unchecked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import logging
+import os
+import sys
+from collections.abc import Callable
+from time import monotonic
+from typing import Final, Protocol, cast
+
+from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
+from pymodbus.exceptions import ConnectionException, ModbusException
+from pymodbus.framer import FramerRTU, FramerSocket, FramerType
+from pymodbus.pdu import DecodePDU, ModbusPDU, ReadCoilsRequest, ReadHoldingRegistersRequest
+from pymodbus.pdu.bit_message import ReadDiscreteInputsRequest
+from pymodbus.pdu.mei_message import ReadDeviceInformationRequest
+from pymodbus.pdu.register_message import ReadInputRegistersRequest
+
+from parkgate.config.site import Line
+from parkgate.drivers.faults import Unreachable
+from parkgate.drivers.modbus import identification
+from parkgate.drivers.modbus.address import Table
+from parkgate.drivers.modbus.endpoint import Endpoint
+from parkgate.drivers.modbus.frames import IDENTIFY, NOT_MODBUS, Frame, Shape, broken, coming, rtu_frames, tcp_frames
+from parkgate.drivers.modbus.plan import Block
+
+# pymodbus logs each late, odd or missing reply as an error of its own, several lines each. All of these reach us as
+# return values or exceptions and are told once, as faults that name the instrument.
+logging.getLogger("pymodbus").setLevel(logging.CRITICAL)
+
+_REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
+    "coil": ReadCoilsRequest,
+    "discrete": ReadDiscreteInputsRequest,
+    "holding": ReadHoldingRegistersRequest,
+    "input": ReadInputRegistersRequest,
+}
+_PARITIES: Final = {"none": "N", "even": "E", "odd": "O"}
+_BUFFER = 4_096  # bytes; with its own 264 pymodbus drops a late reply and the right one if they come in one piece
+
+Traced = Callable[[bool, bytes], None]
+"""Told of every frame: whether it was sent, and its bytes."""
+
+
+class Lost(Exception):
+    """The connection went down."""
+
+
+class Unanswered(Exception):
+    """No reply came in time; `noise` is what came instead of one."""
+
+    def __init__(self, noise: bytes = b"") -> None:
+        super().__init__(noise)
+        self.noise = noise
+
+
+class Broken(Exception):
+    """A reply came as a whole, but spoilt on the wire."""
+
+
+class _Reply(ModbusPDU):
+    """What ends the wait for a reply: the frame that came, or None where it was spoilt."""
+
+    def __init__(self, asked: int, transaction: int, frame: Frame | None) -> None:
+        super().__init__(dev_id=asked, transaction_id=transaction)
+        self.frame = frame
+
+
+class _Framer(Protocol):
+    """What both framings have beside pymodbus's own."""
+
+    traced: Traced | None
+
+
+class _Tcp(FramerSocket):
+    """Finds the reply with the transaction number that was asked, skips all others, and recognises garbage at once."""
+
+    traced: Traced | None = None
+
+    def buildFrame(self, message: ModbusPDU) -> bytes:  # noqa: N802 - pymodbus's name
+        """Give the bytes of a request."""
+        return _told(self, super().buildFrame(message))
+
+    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802 - the same
+        """Give how many bytes are done with, and the reply awaited if it is complete."""
+        used = 0
+        for transaction, frame in tcp_frames(data):
+            if self.traced:
+                self.traced(False, data[frame.start : frame.end] or data[used:])  # noqa: FBT003 - no keyword in a Callable
+            if frame is NOT_MODBUS:
+                return len(data), _Reply(exp_devid, exp_tid, frame)
+            used = frame.end
+            if transaction == exp_tid:
+                return used, _Reply(exp_devid, exp_tid, frame)
+        return used, None
+
+
+class _Rtu(FramerRTU):
+    """Finds the reply of the shape that was asked for; what other units say meanwhile is told to `heard`."""
+
+    def __init__(self, decoder: DecodePDU, heard: Callable[[Frame], None]) -> None:
+        super().__init__(decoder)
+        self.shape: Shape | None = None
+        self.traced: Traced | None = None
+        self.last = monotonic()
+        self._heard = heard
+
+    def buildFrame(self, message: ModbusPDU) -> bytes:  # noqa: N802 - pymodbus's name
+        """Give the bytes of a request."""
+        return _told(self, super().buildFrame(message))
+
+    def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802 - the same
+        """Give how many bytes are done with, and the reply awaited if it is complete."""
+        self.last = monotonic()
+        shape = self.shape
+        if shape is not None and coming(data, shape):
+            return 0, None
+        used = 0
+        for frame in rtu_frames(data, _sound):
+            used = frame.end
+            if self.traced:
+                self.traced(False, data[frame.start : frame.end])  # noqa: FBT003 - no keyword in a Callable
+            if shape is not None and frame.may_answer(shape):
+                return len(data), _Reply(exp_devid, exp_tid, frame)
+            self._heard(frame)
+        if shape is not None and broken(data[used:], shape):
+            if self.traced:
+                self.traced(False, data[used:])  # noqa: FBT003 - the same
+            return len(data), _Reply(exp_devid, exp_tid, None)
+        return used, None
+
+
+def _told(framer: _Framer, frame: bytes) -> bytes:
+    if framer.traced:
+        framer.traced(True, frame)  # noqa: FBT003 - no keyword in a Callable
+    return frame
+
+
+def _sound(frame: bytes) -> bool:
+    return FramerRTU.check_CRC(frame[:-2], int.from_bytes(frame[-2:], "big"))
+
+
+class Connection:
+    """One line, open from `opened` to `close`; asked one question at a time.
+
+    `heard` is told of frames on a serial line that answer no question of now.
+    """
+
+    def __init__(self, line: Line, endpoint: Endpoint, heard: Callable[[Frame], None]) -> None:
+        self._line = line
+        self._endpoint = endpoint
+        self._client = _client(line, endpoint, self._changed)
+        context = self._client.ctx
+        self._framer: _Tcp | _Rtu = (
+            _Rtu(context.framer.decoder, heard) if endpoint.rtu else _Tcp(context.framer.decoder)
+        )
+        context.framer = self._framer
+        context.max_buffer_size = _BUFFER
+        context.max_until_disconnect = sys.maxsize  # pymodbus would hang up after five silences; who does is `wire`
+        self._asking = False
+        self._open = False
+
+    @property
+    def last(self) -> float:
+        """Give when the last byte of a serial line came, by the monotonic clock."""
+        return self._framer.last if isinstance(self._framer, _Rtu) else 0.0
+
+    def trace(self, traced: Traced | None) -> None:
+        """Tell of every frame from now on."""
+        self._framer.traced = traced
+
+    async def opened(self) -> None:
+        """Connect.
+
+        Raises:
+            Unreachable: nobody accepted the connection within the line's timeout, or the port cannot be opened.
+
+        """
+        try:
+            # Not `client.connect()`, which does the same and keeps the reason for itself.
+            transport, _ = await asyncio.wait_for(self._client.ctx.call_create(), self._line.timeout / 1_000)
+            self._client.ctx.transport = transport
+            self._open = True
+            if self._line.rs485 is not None:
+                _drive(transport, self._line)
+        except (OSError, ValueError) as error:
+            self._client.close()
+            raise self._unreachable(error) from None
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._open = False
+        self._client.close()
+        await asyncio.sleep(0)  # the event loop closes the socket in its next round
+
+    async def read(self, unit: int, block: Block, seconds: float) -> Frame:
+        """Ask for a block; give the reply of that unit, whatever it is.
+
+        Raises:
+            Lost: the connection went down.
+            Unanswered: there was none within so many seconds.
+            Broken: it came spoilt.
+
+        """
+        request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=unit)
+        return await self._exchange(request, Shape(unit, request.function_code, block.size), seconds)
+
+    async def identify(self, unit: int, seconds: float) -> Frame:
+        """Ask a unit what it is; as `read`."""
+        request = ReadDeviceInformationRequest(read_code=identification.BASIC, dev_id=unit)
+        return await self._exchange(request, Shape(unit, IDENTIFY, None), seconds)
+
+    async def _exchange(self, request: ModbusPDU, shape: Shape, seconds: float) -> Frame:
+        if not self._open:
+            raise Lost
+        context = self._client.ctx
+        framer = self._framer
+        if isinstance(framer, _Rtu):
+            framer.shape = shape
+        context.comm_params.timeout_connect = seconds
+        self._asking = True
+        try:
+            reply = cast("_Reply", await self._client.execute(False, request))  # noqa: FBT003 - no keyword in pymodbus's protocol
+        except ConnectionException:
+            raise Lost from None
+        except ModbusException:
+            noise = context.recv_buffer
+            if noise and framer.traced:
+                framer.traced(False, noise)  # noqa: FBT003 - no keyword in a Callable
+            raise Unanswered(noise) from None
+        finally:
+            self._asking = False
+            if isinstance(framer, _Rtu):
+                framer.shape = None
+        if reply.frame is None:
+            raise Broken
+        return reply.frame
+
+    def _changed(self, up: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
+        """Fail the pending request when the connection goes: pymodbus would let it wait out its time."""
+        if up:
+            return
+        self._open = False
+        pending = self._client.ctx.response_future
+        if self._asking and not pending.done():
+            pending.set_exception(ConnectionException())
+
+    def _unreachable(self, error: Exception) -> Unreachable:
+        what, hint = self._endpoint.trouble(error)
+        return Unreachable(what, where=self._line.name, hint=hint)
+
+
+def _client(
+    line: Line, endpoint: Endpoint, changed: Callable[[bool], None]
+) -> AsyncModbusTcpClient | AsyncModbusSerialClient:
+    timeout = line.timeout / 1_000
+    if endpoint.device:
+        return AsyncModbusSerialClient(
+            endpoint.device,
+            baudrate=line.baudrate,
+            parity=_PARITIES[line.parity],
+            stopbits=line.stopbits,
+            handle_local_echo=line.echo,
+            timeout=timeout,
+            retries=0,
+            reconnect_delay=0,
+            trace_connect=changed,
+        )
+    client = AsyncModbusTcpClient(
+        endpoint.host,
+        port=endpoint.port,
+        framer=FramerType.RTU if endpoint.rtu else FramerType.SOCKET,
+        timeout=timeout,
+        retries=0,
+        reconnect_delay=0,
+        trace_connect=changed,
+    )
+    client.ctx.comm_params.handle_local_echo = line.echo
+    return client
+
+
+def _drive(transport: object, line: Line) -> None:
+    """Let the kernel switch the transmitter of a serial port by its RTS."""
+    from serial.rs485 import RS485Settings  # noqa: PLC0415  # only where it is configured
+
+    wanted = line.rs485
+    if wanted is None:
+        return
+    port = transport.sync_serial  # type: ignore[attr-defined]  # pymodbus's serial transport has no types
+    try:
+        port.rs485_mode = RS485Settings(
+            rts_level_for_tx=wanted.rts_on_send,
+            rts_level_for_rx=wanted.rts_after_send,
+            loopback=wanted.receive_during_send,
+            delay_before_tx=wanted.delay_before / 1_000,
+            delay_before_rx=wanted.delay_after / 1_000,
+        )
+    except (OSError, ValueError) as error:
+        raise OSError(errno.ENOTSUP, os.strerror(errno.ENOTSUP), "rs485") from error

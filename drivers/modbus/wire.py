@@ -1,0 +1,239 @@
+"""One Modbus line asked one question at a time, every reply held against its question, every failure named.
+
+On serial lines a reply names no question. After a missing one its unit is left alone until that reply came or can no
+more come (`rests`), while the others are asked; the line is silent for 3.5 characters before each question; and who was
+asked by somebody else just before this line was opened gets the time to answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+from parkgate.config.language import say
+from parkgate.config.site import Line
+from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
+from parkgate.drivers.modbus.connection import Broken, Connection, Lost, Traced, Unanswered
+from parkgate.drivers.modbus.endpoint import endpoint_of
+from parkgate.drivers.modbus.frames import NOT_MODBUS, REFUSAL, Frame, function_of
+from parkgate.drivers.modbus.plan import Block
+from parkgate.drivers.modbus.rests import LATEST, Rests
+from parkgate.drivers.modbus.timing import on_wire, silence
+
+BEHIND_GATEWAY = frozenset({10, 11})
+"""Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
+_MOST_SILENCES = 3
+
+
+class Wire:
+    """A line and who may be asked on it now; `units` is how many instruments it has.
+
+    Raises:
+        Unusable: the line's URL cannot work as configured.
+
+    """
+
+    def __init__(self, line: Line, units: int) -> None:
+        self.traced: Traced | None = None
+        self.line = line
+        self.endpoint = endpoint_of(line)
+        self._timeout = line.timeout / 1_000
+        self.rests = Rests(self._timeout, named=not self.endpoint.rtu)
+        self._gap = max(silence(line) if self.endpoint.rtu else 0.0, line.pause / 1_000)
+        self._free_at: dict[int, float] = {}
+        self._last = 0.0
+        self._settled = not self.endpoint.rtu
+        self._connection: Connection | None = None
+        self._unanswered = 0
+        self._most_unanswered = max(_MOST_SILENCES, units)
+
+    async def open(self) -> None:
+        """Connect.
+
+        Raises:
+            Unreachable: nobody accepted the connection within the line's timeout, or the port cannot be opened.
+
+        """
+        connection = Connection(self.line, self.endpoint, self._heard)
+        await connection.opened()
+        self._connection, self._unanswered = connection, 0
+        self.rests.opened()
+        if not self._settled:
+            await asyncio.sleep(LATEST * self._timeout)
+            self._settled = True
+
+    async def close(self) -> None:
+        """Hang up."""
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            await connection.close()
+
+    def resting(self, unit: int) -> float:
+        """Give the seconds for which a unit is left alone."""
+        return self.rests.rests(unit, monotonic())
+
+    def missed(self, unit: int) -> None:
+        """Note that a unit cannot be reached, by what somebody else on the line says."""
+        self.rests.missed(unit, monotonic())
+
+    async def settled(self, unit: int) -> None:
+        """Wait until a unit owes no reply."""
+        if owes := self.rests.owes(unit, monotonic()):
+            await asyncio.sleep(owes)
+
+    async def ask(self, unit: int, block: Block, who: str, pause: float = 0.0) -> bytes | int:
+        """Ask a unit for a block; give its data, or the code of an exception reply. A spoilt reply is asked for again.
+
+        `who` names it in faults; `pause` is the silence (seconds) that it needs before its next question.
+
+        Raises:
+            Unreachable: the connection is lost, or nothing on the line has answered several times in a row.
+            Silent: no answer came in time.
+            Garbled: what came did not fit the question.
+
+        """
+        try:
+            try:
+                frame = await self._asked(unit, block)
+            except Broken:
+                frame = await self._asked(unit, block)
+        except Lost:
+            raise self._lost() from None
+        except Broken:
+            raise self._unheard(self._garbled(who, say("its answers come spoilt: the checksum is wrong"))) from None
+        except Unanswered as nothing:
+            now = monotonic()
+            self.rests.owe(unit, now)
+            if nothing.noise and self.endpoint.rtu:
+                raise self._unheard(self._garbled(who, say("what came back is no answer"))) from None
+            self.rests.missed(unit, now)
+            raise self._unheard(self._silent(unit, who)) from None
+        finally:
+            if pause:
+                self._free_at[unit] = monotonic() + pause
+        return self._checked(frame, unit, block, who)
+
+    async def identify(self, unit: int) -> Frame | None:
+        """Ask a unit what it is; None if nothing came that could be read.
+
+        Raises:
+            Unreachable: the connection is lost.
+
+        """
+        await self.settled(unit)
+        try:
+            await self._quiet(unit)
+            frame = await self._open().identify(unit, self._timeout)
+        except Lost:
+            raise self._lost() from None
+        except (Unanswered, Broken):
+            return None
+        finally:
+            self._last = monotonic()
+        return None if frame is NOT_MODBUS else frame
+
+    async def _asked(self, unit: int, block: Block) -> Frame:
+        """Put a question when the line has been silent for long enough, and give what its unit replies."""
+        seconds = self._timeout
+        if self.endpoint.rtu:
+            seconds += on_wire(self.line, block)
+        if self._gap or self._free_at:
+            await self._quiet(unit)
+        try:
+            return await self._open().read(unit, block, seconds)
+        finally:
+            if self._gap:
+                self._last = monotonic()
+
+    async def _quiet(self, unit: int) -> None:
+        """Wait until the line has been silent for its gap, but not for ever, and the unit has had its pause."""
+        connection, now = self._open(), monotonic()
+        latest = now + self._timeout
+        while now < latest:
+            free = max(max(self._last, connection.last) + self._gap, self._free_at.get(unit, 0.0))
+            if free <= now:
+                return
+            await asyncio.sleep(min(free, latest) - now)
+            now = monotonic()
+
+    def _open(self) -> Connection:
+        if self._connection is None:
+            raise Lost
+        self._connection.trace(self.traced)
+        return self._connection
+
+    def _heard(self, frame: Frame) -> None:
+        self.rests.came_late(frame.unit, monotonic())
+
+    def _checked(self, frame: Frame, unit: int, block: Block, who: str) -> bytes | int:
+        """Hold a reply against its question."""
+        if frame is NOT_MODBUS:
+            raise self._unheard(self._garbled(who, say("what came back is not Modbus TCP")))
+        self._unanswered = 0
+        function = function_of(block.table)
+        if frame.unit != unit:
+            raise self._misfit(unit, who, say("unit {unit} answered instead", unit=frame.unit))
+        if frame.function == function | REFUSAL:
+            if frame.data[0] not in BEHIND_GATEWAY:
+                self.rests.answered(unit)
+            return frame.data[0]
+        if frame.function != function:
+            raise self._misfit(
+                unit, who, say("asked with function {asked}, answered {got}", asked=function, got=frame.function)
+            )
+        if frame.data[0] != block.size or len(frame.data) != block.size + 1:
+            raise self._misfit(
+                unit, who, say("{asked} bytes were asked, {got} came", asked=block.size, got=len(frame.data) - 1)
+            )
+        self.rests.answered(unit)
+        return frame.data[1:]
+
+    def _misfit(self, unit: int, who: str, what: str) -> Garbled:
+        """Give the fault of a reply that answers another question; the right one may still come."""
+        self.rests.owe(unit, monotonic())
+        return self._garbled(who, what)
+
+    def _unheard(self, fault: Fault) -> Fault:
+        """Count what was no answer; after enough of them the line is to blame, as with a half-open connection."""
+        self._unanswered += 1
+        if self._unanswered < self._most_unanswered:
+            return fault
+        return Unreachable(
+            say("nothing answers any more, {count} times in a row", count=self._unanswered),
+            where=f"{self.line.name} ({self.line.url})",
+            hint=say("The connection is opened again; if it stays so, check the network and the instruments' power."),
+        )
+
+    def _lost(self) -> Unreachable:
+        if self.endpoint.device:
+            what = say("the serial port went away")
+            hint = say("It is opened again when it is back; check the adapter's plug and power.")
+        else:
+            what = say("the connection was closed")
+            hint = say("It is opened again; if it happens often, look for a second program that reads this instrument.")
+        return Unreachable(what, where=f"{self.line.name} ({self.line.url})", hint=hint)
+
+    def _silent(self, unit: int, who: str) -> Silent:
+        late = round(1_000 * self.rests.late(unit))
+        if late:
+            return Silent(
+                say(
+                    "no answer within {timeout} ms; the one before came {late} ms late",
+                    timeout=self.line.timeout,
+                    late=late,
+                ),
+                where=who,
+                hint=say("It is slower than the line's timeout: allow the line a longer one."),
+            )
+        return Silent(
+            say("no answer within {timeout} ms", timeout=self.line.timeout),
+            where=who,
+            hint=say("Check the instrument's power and its unit number, or allow the line a longer timeout."),
+        )
+
+    def _garbled(self, who: str, what: str) -> Garbled:
+        return Garbled(
+            what,
+            where=who,
+            hint=say("Nothing of it is used. Look for a second device with this unit number, or a wrong converter."),
+        )
