@@ -44,6 +44,23 @@ def pytest_collectreport(report):
     _note(report)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """Let what a test said reach the process that collects the reports, half of a character too."""
+    return _sendable((yield))
+
+
+def _sendable(said):
+    match said:
+        case str():
+            return said.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _sendable(each) for key, each in said.items()}
+        case list() | tuple():
+            return type(said)(map(_sendable, said))
+    return said
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     if _skips_count() and session.exitstatus == pytest.ExitCode.OK:
