@@ -2,6 +2,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Processes that share the tests: as many as there are cores; 0 for a debugger, or to see what a test prints.
+WORKERS ?= auto
 # The warning is that of setuptools about its own strict mode, which is what we want.
 INSTALL = PYTHONWARNINGS=ignore $(BIN)/python -m pip install --quiet --no-build-isolation --no-deps \
 	--editable . --config-settings editable_mode=strict
@@ -14,7 +16,7 @@ demo: $(VENV)/run
 
 # A new file is seen by a strict editable install only after it is made again, hence `link` each time.
 test: need $(VENV)/develop link
-	$(BIN)/python -m pytest $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(TESTS)
 
 check: $(VENV)/develop link
 	$(BIN)/ruff format --check .

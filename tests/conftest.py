@@ -6,11 +6,13 @@ It also makes `support` importable: pytest puts the folder of a conftest.py on t
 from __future__ import annotations
 
 import asyncio
+import gc
 import inspect
 import os
 
 import pytest
 from hypothesis import HealthCheck, settings
+from support import opcua_nodes
 
 # Timings never decide a test. Where a change is judged the examples are the same each time, elsewhere new ones.
 settings.register_profile(
@@ -42,6 +44,23 @@ def pytest_collectreport(report):
     _note(report)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_report_to_serializable():
+    """Let what a test said reach the process that collects the reports, half of a character too."""
+    return _sendable((yield))
+
+
+def _sendable(said):
+    match said:
+        case str():
+            return said.encode(errors="backslashreplace").decode()
+        case dict():
+            return {key: _sendable(each) for key, each in said.items()}
+        case list() | tuple():
+            return type(said)(map(_sendable, said))
+    return said
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session):
     if _skips_count() and session.exitstatus == pytest.ExitCode.OK:
@@ -55,7 +74,13 @@ def pytest_terminal_summary(terminalreporter):
             terminalreporter.write_line(f"{name}: {reason}")
 
 
+def pytest_collection_finish():
+    gc.collect()
+    gc.freeze()  # thousands of tests and all that they import stay: nobody looks through them again for garbage
+
+
 def pytest_runtest_setup(item):
+    opcua_nodes.share()
     if item.get_closest_marker("root") and os.geteuid() != 0:
         pytest.skip("needs root")
 
