@@ -90,7 +90,9 @@ def _unreadable(instrument: Instrument) -> Iterator[tuple[Keys, Unusable]]:
         yield from ((("points", point.name), fault) for fault in _faults(alone))
     for number, state in enumerate(instrument.states):
         alone = instrument.model_copy(update={"points": (), "states": (state,)})
-        yield from ((("state", number), fault) for fault in _faults(alone))
+        beats = instrument.heartbeat is not None and number == len(instrument.states) - 1
+        keys = ("heartbeat",) if beats else ("state", number)
+        yield from ((keys, fault) for fault in _faults(alone))
 
 
 def _faults(instrument: Instrument) -> tuple[Unusable, ...]:
