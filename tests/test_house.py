@@ -28,6 +28,7 @@ PURE = (
     "drivers/*/identification.py",
     "drivers/*/plan.py",
     "drivers/*/route.py",
+    "drivers/*/wire_time.py",
     "drivers/faults.py",
     "drivers/identity.py",
     "drivers/numbers.py",
