@@ -144,9 +144,7 @@ def _pattern(error: ErrorDetails) -> str:
     return say('"{value}" will not do; use a to z, 0 to 9 and _, 1 to 32 of them', value=shown(error["input"]))
 
 
-def _pair(error: ErrorDetails) -> str:
-    if error["loc"][0] == "equals":
-        return say("must have at least one value")
+def _pair(_error: ErrorDetails) -> str:
     return say("must be two numbers, the lower first, as [0, 100]")
 
 

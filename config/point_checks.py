@@ -70,6 +70,16 @@ def _sentinel_findings(point: Point) -> Iterator[Finding]:
 
 def state_findings(state: State, protocol: Protocol, base: int, points: Collection[str]) -> Iterator[Finding]:
     """Give everything that is wrong with a state of a profile that has these points."""
+    yield from reading_findings(state, protocol, base)
+    if not state.equals:
+        yield "equals", say("must have at least one value")
+    for name in state.points:
+        if name not in points:
+            yield "points", say('there is no point "{name}"', name=name) + suggestion(name, points)
+
+
+def reading_findings(state: State, protocol: Protocol, base: int) -> Iterator[Finding]:
+    """Give everything that is wrong with how a state, or a heartbeat, is read."""
     if trouble := address_trouble(state.at, protocol, base):
         yield "at", trouble
     single = protocol == "modbus" and is_one_bit(state.at)
@@ -78,9 +88,6 @@ def state_findings(state: State, protocol: Protocol, base: int, points: Collecti
         yield "type", unknown_word("type", state.type, known)
     else:
         yield from _bit_findings(state, _width(state, protocol, single=single))
-    for name in state.points:
-        if name not in points:
-            yield "points", say('there is no point "{name}"', name=name) + suggestion(name, points)
 
 
 def _width(state: State, protocol: Protocol, *, single: bool) -> int:

@@ -40,7 +40,8 @@ class Point(Model):
 
     `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
-    `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit.
+    `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
+    value that is exactly the same for longer than `unchanged` (ms) is `stale`.
     """
 
     name: PointName
@@ -56,6 +57,7 @@ class Point(Model):
     order: Order | None = None
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
+    unchanged: Milliseconds | None = None
     enabled: Switch = True
 
 
@@ -63,15 +65,33 @@ class State(Model):
     """A register or node of the instrument that says its values may not be used: state -> flag.
 
     Where the reading (or the bit field `bits`, lowest and highest bit) equals one of `equals`, the points named, or
-    all of them if none is named, carry `flag`. It is read in the same cycle as the values it judges.
+    all of them if none is named, carry `flag`. It is read in the same cycle as the values it judges. One without any
+    `equals` is read and sets no flag by itself: a heartbeat.
     """
 
     at: str
-    equals: Annotated[tuple[Whole, ...], BeforeValidator(_listed), Field(min_length=1)]
+    equals: Annotated[tuple[Whole, ...], BeforeValidator(_listed)]
     flag: Flag
     type: str | None = None
     bits: tuple[Bit, Bit] | None = None
     points: tuple[PointName, ...] = ()
+
+
+class Heartbeat(Model):
+    """A register, bit or node that a living instrument changes all the time.
+
+    Once its reading is the same for longer than `limit` (ms), every value of the instrument is `stale`.
+    """
+
+    at: str
+    limit: Milliseconds
+    type: str | None = None
+    bits: tuple[Bit, Bit] | None = None
+
+    @property
+    def state(self) -> State:
+        """The state as which it is read, in the same cycle as the values that it vouches for."""
+        return State(at=self.at, equals=(), flag=Flag.STALE, type=self.type, bits=self.bits)
 
 
 class Profile(Model):
@@ -96,3 +116,4 @@ class Profile(Model):
     labels: Mapping[str, str] = Field(default_factory=dict)
     points: tuple[Point, ...] = Field(min_length=1)
     states: tuple[State, ...] = Field(default=(), alias="state")
+    heartbeat: Heartbeat | None = None

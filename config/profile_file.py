@@ -9,7 +9,7 @@ from typing import get_args
 from parkgate.config.document import Document, Place, Report, read_toml
 from parkgate.config.explain import known_keys, parse, table_wanted, unknown_key
 from parkgate.config.language import say
-from parkgate.config.point_checks import point_findings, state_findings
+from parkgate.config.point_checks import point_findings, reading_findings, state_findings
 from parkgate.config.points_csv import PointSource, read_points
 from parkgate.config.profile import Point, Profile, Protocol, State
 
@@ -28,20 +28,23 @@ def read_profile(file: Path, report: Report) -> Profile | None:
     base = 1 if document.table.get("base") == 1 else 0
     points = _points(place, protocol, base)
     states = tuple(_states(place, protocol, base, _point_names(document, points)))
-    _check_header(place)
+    _check_header(place, protocol, base)
     if len(report.problems) > before:
         return None
     table = {**document.table, "name": file.stem, "points": tuple(points.values()), "state": states}
     return parse(Profile, table, place)
 
 
-def _check_header(place: Place) -> None:
+def _check_header(place: Place, protocol: Protocol | None, base: int) -> None:
     """Report on the header alone, whatever its points are like."""
     header = {key: value for key, value in place.document.table.items() if key not in {"points", "state"}}
     if "name" in header:
         place.at("name").problem(unknown_key("name", [key for key in known_keys(Profile) if key != "name"]))
     placeholder = Point(name="placeholder", at="input 0", type="bool")
-    parse(Profile, {**header, "name": place.document.file.stem, "points": (placeholder,)}, place)
+    profile = parse(Profile, {**header, "name": place.document.file.stem, "points": (placeholder,)}, place)
+    if profile is not None and profile.heartbeat is not None and protocol is not None:
+        for attribute, text in reading_findings(profile.heartbeat.state, protocol, base):
+            place.at("heartbeat", attribute).problem(text)
 
 
 def _points(place: Place, protocol: Protocol | None, base: int) -> dict[str, Point]:

@@ -88,7 +88,7 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
         return None
     before = len(place.report.problems)
     points = tuple(_overridden(entry, profile, place.at("points")))
-    states = tuple(_states_of(profile.states, {point.name for point in points}))
+    states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
         return None
@@ -134,6 +134,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         safety=profile.safety if entry.safety is None else entry.safety,
         points=points,
         states=states,
+        heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
     )
 
 
@@ -156,6 +157,8 @@ def _override(point: Point, profile: Profile, table: object, place: Place) -> Po
         place.problem(table_wanted())
         return None
     own = point.model_dump(by_alias=True, exclude_unset=True, exclude={"name"})
+    if point.unchanged is not None:
+        own["unchanged"] = f"{point.unchanged}ms"  # as a file has it
     changed = read_point({**own, **table}, point.name, place)
     if changed is not None:
         check_point(changed, profile.protocol, profile.base, place)
@@ -170,6 +173,12 @@ def _states_of(states: tuple[State, ...], points: set[str]) -> Iterator[State]:
             yield state
         elif named:
             yield state.model_copy(update={"points": named})
+
+
+def _heartbeat_of(profile: Profile) -> Iterator[State]:
+    """Give the heartbeat as the state that the drivers read behind all others."""
+    if profile.heartbeat is not None:
+        yield profile.heartbeat.state
 
 
 def _node(entry: Entry, profile: Profile, addresses: Sequence[str], place: Place) -> str | None:

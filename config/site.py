@@ -112,7 +112,8 @@ class Instrument(Model):
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
     `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
     least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
-    answer, as far as is known. `connections`: how many it takes at once.
+    answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
+    the last of `states` may stay the same; None where that is no heartbeat but a state like the others.
     """
 
     name: Level
@@ -133,6 +134,7 @@ class Instrument(Model):
     safety: bool = False
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()
+    heartbeat: Milliseconds | None = None
 
 
 class Site(Model):

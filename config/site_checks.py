@@ -86,6 +86,22 @@ def instrument_findings(instrument: Instrument, line: Line) -> Iterator[Finding]
             spoken=spoken,
         )
         yield "profile", text
+    if instrument.heartbeat is not None and instrument.heartbeat <= instrument.every:
+        text = say(
+            'profile "{profile}" gives its heartbeat {limit} ms to change, which must be longer than the period of the '
+            "readings; read it more often, or copy the profile and give its heartbeat a longer limit",
+            profile=instrument.profile,
+            limit=instrument.heartbeat,
+        )
+        yield "every", text
+    limits = {each.name: each.unchanged for each in instrument.points if each.unchanged is not None}
+    if short := [name for name, limit in limits.items() if limit <= instrument.every]:
+        text = say(
+            "{points}: unchanged must be longer than {every} ms, the period of the readings; better several times that",
+            points=", ".join(short),
+            every=instrument.every,
+        )
+        yield "points", text
 
 
 def name_findings(names: Sequence[str | None]) -> Iterator[tuple[int, str]]:

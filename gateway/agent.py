@@ -149,7 +149,8 @@ class Agent:
 
     def _station(self, instrument: Instrument) -> Station:
         series = self.outbox.series("data", instrument.name)
-        return Station(instrument, series, Judge.of(instrument), self._described.encoder(instrument))
+        judge = Judge.of(instrument, self._world.clock.monotonic)
+        return Station(instrument, series, judge, self._described.encoder(instrument))
 
     async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
         """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""

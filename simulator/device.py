@@ -108,9 +108,8 @@ def reading(state: State, word: int) -> int:
     return word >> low & (1 << high - low + 1) - 1
 
 
-def with_reading(state: State, word: int) -> int:
-    """Give a word changed so that a state reads the first value that sets its flag."""
-    value = state.equals[0]
+def with_reading(state: State, word: int, value: int) -> int:
+    """Give a word changed so that a state reads a value in it."""
     if state.bits is None:
         return value
     low, high = state.bits
@@ -123,7 +122,9 @@ def set_by(instrument: Instrument, condition: Condition) -> list[State]:
     covering = [
         state
         for state in instrument.states
-        if state.flag == condition.flag and (not state.points or (wanted and wanted <= {*state.points}))
+        if state.equals
+        and state.flag == condition.flag
+        and (not state.points or (wanted and wanted <= {*state.points}))
     ]
     return sorted(covering, key=lambda state: not state.points)
 
@@ -166,6 +167,40 @@ def _state_point(state: State) -> Point:
     return Point(name="state", at=state.at, type=state.type or "uint16")
 
 
+class Beat:
+    """The heartbeat of a simulated instrument, if it has one: one more every period, as wide as its reading is.
+
+    A single bit turns over every period, so that at the clock's own speed no two readings in a row are alike. Where a
+    point stands at the same address the heartbeat is what that shows, by its own shape.
+    """
+
+    def __init__(self, instrument: Instrument) -> None:
+        self.state = None if instrument.heartbeat is None else instrument.states[-1]
+        self._every = instrument.every
+        self._modulus = 0 if self.state is None else _modulus(instrument, self.state)
+        self._point = next(
+            (p for p in instrument.points if self.state and _same(instrument, p.at, self.state.at)), None
+        )
+
+    def reading(self, elapsed_ms: int, values: Mapping[str, Value]) -> int:
+        """Give the reading after a time, beside the values that the points show."""
+        if self._point is None:
+            return elapsed_ms // self._every % self._modulus
+        return round((float(values[self._point.name]) - self._point.offset) / self._point.scale)
+
+
+def _modulus(instrument: Instrument, state: State) -> int:
+    if state.bits is not None:
+        return 1 << state.bits[1] - state.bits[0] + 1
+    return 2 if _is_binary(instrument, state) else 1 << 15  # what every type holds
+
+
+def _same(instrument: Instrument, at: str, other: str) -> bool:
+    if instrument.protocol != "modbus":
+        return at == other
+    return parse(at, instrument.base) == parse(other, instrument.base)
+
+
 class Device:
     """One simulated instrument. Its `signals` hold a value for every point; over Modbus it writes them into `image`.
 
@@ -182,15 +217,22 @@ class Device:
         states = () if image is None else instrument.states
         self._states = tuple((each.at, _state_point(each), parse(each.at, instrument.base)) for each in states)
         self._values: dict[str, Value] = {}
+        self._beat = Beat(instrument)
+        self._beats = 0
+        self._elapsed_ms = 0
         self._stale = True
         self.show()
 
     def advance(self, dt_ms: int) -> None:
         """Let `dt_ms` milliseconds of scenario time pass, in one step; `show` makes them seen."""
+        self._elapsed_ms += dt_ms
         self._signals.advance(dt_ms)
 
     def show(self, conditions: Sequence[Condition] = (), frozen: Collection[str] = ()) -> None:
-        """Show the values and states of this moment: under conditions of the instrument, some points perhaps frozen."""
+        """Show the values and states of this moment: under conditions of the instrument, some points perhaps frozen.
+
+        Where all of them are, so is its heartbeat: what shows them hangs.
+        """
         now = dict(self._signals.values)
         for condition in conditions:
             now.update(condition.values)
@@ -200,7 +242,11 @@ class Device:
         self._words = dict(self._normal)
         for condition in conditions:
             for state in set_by(self.instrument, condition)[:1]:
-                self._words[state.at] = with_reading(state, self._words[state.at])
+                self._words[state.at] = with_reading(state, self._words[state.at], state.equals[0])
+        if (beat := self._beat.state) is not None:
+            if not frozen or not self._values.keys() <= set(frozen):
+                self._beats = self._beat.reading(self._elapsed_ms, self._values)
+            self._words[beat.at] = with_reading(beat, self._words[beat.at], self._beats)
         self._stale = True
 
     def write(self) -> None:

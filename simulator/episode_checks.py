@@ -65,7 +65,7 @@ def _check_condition(place: Place, site: Site, condition: Condition) -> None:
         return
     _check_points(place, instrument, (*condition.points, *condition.values))
     if not set_by(instrument, condition):
-        flags = sorted({state.flag for state in instrument.states})
+        flags = sorted({state.flag for state in instrument.states if state.equals})
         place.at("flag").problem(unknown_word("state", condition.flag, flags))
 
 

@@ -180,7 +180,8 @@ def _unlike(snapshot: Snapshot, point: str, shown: Shown, digits: int | None) ->
         return None
     whole = [kind for kind in kinds if kind.whole and kind.flags]
     states = shown.flags.get(point, frozenset())
-    if flag and any(flag in kind.flags for kind in whole):
+    explained = {each for kind in whole for each in kind.flags} | {kind.noticed for kind in kinds}
+    if flag and flag in explained:
         return None
     if flag and flag not in states:
         return Finding(snapshot.ts, point, say("flag {flag}, and it was fine", flag=flag), flag=True)

@@ -35,7 +35,8 @@ class Kind:
     """A kind of trouble: whose it can be, on which protocols, what it needs to be told, and what comes of it.
 
     `flags` are those that an honest gateway may put on the points meanwhile; none where their values are fine. `must`:
-    it cannot get a value then, so one of them has to stand there. `unknown`: what is read meanwhile is not what the
+    it cannot get a value then, so one of them has to stand there. `noticed`: the flag of a gateway that was told enough
+    of the instrument to notice; without it nothing is wrong. `unknown`: what is read meanwhile is not what the
     instrument measures, and nobody can tell.
     """
 
@@ -45,6 +46,7 @@ class Kind:
     takes: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     must: bool = True
+    noticed: Flag | None = None
     unknown: bool = False
 
     @property
@@ -82,7 +84,7 @@ KINDS: Mapping[str, Kind] = {
     "reboot": Kind(_LINE, _LOST, _BOTH),
     "session-drop": Kind(_LINE, _LOST, _BOTH, must=False),
     "subscription-silence": Kind(_LINE, _OLD, _OPCUA, must=False),
-    "frozen": Kind(_INSTRUMENT, _FINE, _BOTH, takes=("points",)),
+    "frozen": Kind(_INSTRUMENT, _FINE, _BOTH, takes=("points",), noticed=Flag.STALE),
     "shifted": Kind(_INSTRUMENT, _FINE, needs=("registers",), unknown=True),
     "wrong-clock": Kind(_INSTRUMENT, _FINE, _OPCUA, needs=("by",)),
     "bad": Kind(_INSTRUMENT, _BAD, _OPCUA, takes=("points",)),

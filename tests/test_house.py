@@ -34,6 +34,7 @@ PURE = (
     "drivers/*/rests.py",
     "drivers/*/route.py",
     "drivers/*/timing.py",
+    "drivers/*/wire_time.py",
     "drivers/faults.py",
     "drivers/identity.py",
     "drivers/numbers.py",

@@ -20,6 +20,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.commands.cabinet_checks import MIB, outage_days
 from parkgate.gateway.commands.commissioning import commission
 from parkgate.gateway.commands.finding import Finding, Result, passed
+from parkgate.gateway.commands.load_checks import as_json, told
 from parkgate.gateway.commands.review import Review, review
 from parkgate.gateway.messages.encode import MAX_PAYLOAD
 from parkgate.gateway.messages.table import flag_words
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         _print_json(arguments.site, reviewed, findings)
     elif arguments.online:
         _print_findings(Console(highlight=False), findings)
-    return 0 if passed(findings) else 1
+    return 0 if passed(findings) and not reviewed.overbooked else 1
 
 
 def _refuse(site: Path, problems: Problems, *, as_json: bool) -> int:
@@ -68,6 +69,8 @@ def _refuse(site: Path, problems: Problems, *, as_json: bool) -> int:
 def _print_review(reviewed: Review) -> None:
     for warning in reviewed.warnings:
         print(say("warning: {warning}", warning=warning), file=sys.stderr)
+    for problem in reviewed.overbooked:
+        print(problem, file=sys.stderr)
     site, largest = reviewed.site, _largest(reviewed)
     counts = say(
         "{lines} lines, {instruments} instruments, {points} points, {requests} requests a cycle",
@@ -82,7 +85,14 @@ def _print_review(reviewed: Review) -> None:
         most=MAX_PAYLOAD,
         name=largest,
     )
-    print(say("{file}: no problems", file=site.path), counts, size, _outage(site), sep="\n  ")
+    lines = [told(each, reviewed.loads[each.name]) for each in site.lines if each.name in reviewed.loads]
+    print(_verdict(reviewed), counts, size, _outage(site), *lines, sep="\n  ")
+
+
+def _verdict(reviewed: Review) -> str:
+    if reviewed.overbooked:
+        return say("{file}: problems found: {count}", file=reviewed.site.path, count=len(reviewed.overbooked))
+    return say("{file}: no problems", file=reviewed.site.path)
 
 
 def _outage(site: Site) -> str:
@@ -107,8 +117,8 @@ def _print_json(site: Path, reviewed: Review, findings: Sequence[Finding]) -> No
     largest = _largest(reviewed)
     document = {
         "file": str(site),
-        "result": Result.OK if passed(findings) else Result.PROBLEM,
-        "problems": [],
+        "result": Result.OK if passed(findings) and not reviewed.overbooked else Result.PROBLEM,
+        "problems": [_problem_as_json(each) for each in reviewed.overbooked],
         "warnings": [_problem_as_json(each) for each in reviewed.warnings],
         "lines": len(reviewed.site.lines),
         "instruments": len(reviewed.site.instruments),
@@ -116,6 +126,7 @@ def _print_json(site: Path, reviewed: Review, findings: Sequence[Finding]) -> No
         "requests": reviewed.requests,
         "largest": {"instrument": largest, "bytes": reviewed.largest[largest], "allowed": MAX_PAYLOAD},
         "outage_days": round(outage_days(reviewed.site)[0], 1),
+        "loads": [as_json(each) for each in reviewed.loads.values()],
         "online": [each.as_json() for each in findings],
     }
     print(json.dumps(document, ensure_ascii=False, indent=2))

@@ -100,6 +100,8 @@ def _points(instrument: str, readings: Iterable[Reading]) -> list[Finding]:
 
 
 def _advice(flag: Flag) -> str:
+    if flag is Flag.STALE:
+        return say("It does not move, or says so itself: compare with the display, then with the profile's heartbeat.")
     if flag in _SAYS_SO:
         return say("The instrument says so itself; look at its display if you did not expect it.")
     if flag is Flag.BAD_CONFIGURATION:

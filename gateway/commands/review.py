@@ -15,7 +15,10 @@ from parkgate.config.resolve import Profiles
 from parkgate.config.site import Instrument, Site
 from parkgate.drivers.faults import Unusable
 from parkgate.drivers.modbus import plan as modbus
+from parkgate.drivers.modbus.wire_time import Load
 from parkgate.drivers.opcua import plan as opcua
+from parkgate.gateway.commands import load_checks
+from parkgate.gateway.commands.load_checks import loads
 from parkgate.gateway.commands.sizes import largest_snapshot
 from parkgate.gateway.messages.encode import MAX_PAYLOAD, meta
 from parkgate.gateway.status import source
@@ -26,7 +29,8 @@ class Review:
     """A site that can be used, and what is in it.
 
     `requests` is how many one reading of every instrument takes; `largest` the bytes of the largest snapshot by
-    instrument.
+    instrument. `loads` of the Modbus lines that can be overbooked, by name; `overbooked` the instruments that do not
+    fit on theirs: the agent runs all the same, and misses turns.
     """
 
     site: Site
@@ -34,6 +38,8 @@ class Review:
     points: int
     requests: int
     largest: Mapping[str, int]
+    loads: Mapping[str, Load]
+    overbooked: tuple[Problem, ...]
 
 
 def review(path: Path) -> Review:
@@ -51,13 +57,37 @@ def review(path: Path) -> Review:
         found.setdefault((problem.file, problem.line, problem.text), problem)
     if found:
         raise Problems(found.values())
+    files, found_loads = _Files.of(path), loads(site)
     return Review(
         site=site,
-        warnings=loaded.warnings,
+        warnings=(*loaded.warnings, *_nearly_full(files, site, found_loads)),
         points=sum(len(each.points) for each in site.instruments),
         requests=sum(map(_requests, site.instruments)),
         largest=largest,
+        loads=found_loads,
+        overbooked=tuple(_overbooked(files, site, found_loads)),
     )
+
+
+def _overbooked(files: _Files, site: Site, found: Mapping[str, Load]) -> Iterator[Problem]:
+    """Give the instruments that do not fit on their line, each with its line of the site file."""
+    places = {each.name: index for index, each in enumerate(site.instruments)}
+    for line in site.lines:
+        if line.name in found:
+            for name, text in load_checks.overbooked(line, found[line.name]):
+                yield files.problem(places[name], (), text)
+
+
+def _nearly_full(files: _Files, site: Site, found: Mapping[str, Load]) -> Iterator[Problem]:
+    """Give the lines that have hardly any time left, and the instruments that hold up others on theirs."""
+    places = {each.name: index for index, each in enumerate(site.instruments)}
+    for index, line in enumerate(site.lines):
+        if line.name not in found:
+            continue
+        if text := load_checks.nearly_full(line, found[line.name]):
+            yield files.site.problem(("line", index), text)
+        for name, text in load_checks.held_up(line, found[line.name]):
+            yield files.problem(places[name], (), text)
 
 
 def _problems(site: Site, largest: Mapping[str, int]) -> Iterator[Problem]:
@@ -90,7 +120,9 @@ def _unreadable(instrument: Instrument) -> Iterator[tuple[Keys, Unusable]]:
         yield from ((("points", point.name), fault) for fault in _faults(alone))
     for number, state in enumerate(instrument.states):
         alone = instrument.model_copy(update={"points": (), "states": (state,)})
-        yield from ((("state", number), fault) for fault in _faults(alone))
+        beats = instrument.heartbeat is not None and number == len(instrument.states) - 1
+        keys = ("heartbeat",) if beats else ("state", number)
+        yield from ((keys, fault) for fault in _faults(alone))
 
 
 def _faults(instrument: Instrument) -> tuple[Unusable, ...]:

@@ -1,4 +1,4 @@
-"""Which values may be used as they are: states, measuring range and communication turned into one flag per point.
+"""Which values may be used: states, freshness, measuring range and communication turned into one flag per point.
 
 A flagged value never stands among the usable ones. Where several reasons hold, the first of `PRECEDENCE` is told.
 """
@@ -6,7 +6,7 @@ A flagged value never stands among the usable ones. Where several reasons hold, 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import gt, lt
 from typing import cast
@@ -15,6 +15,7 @@ from parkgate.config.flag import Flag
 from parkgate.config.profile import Point, State
 from parkgate.config.site import Instrument
 from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.gateway.processing.freshness import Freshness
 
 PRECEDENCE = (
     Flag.BAD_CONFIGURATION,
@@ -38,7 +39,7 @@ class Judge:
     """Judges the snapshots of one instrument; made once, when the configuration is loaded.
 
     `numbers`, `low` and `high` are the points with a range, by index, and its ends; `texts` those of them whose number
-    is written as a string.
+    is written as a string. `freshness` remembers what was read before, where something of the instrument must change.
     """
 
     states: tuple[tuple[frozenset[int], Flag, tuple[int, ...]], ...]
@@ -47,10 +48,14 @@ class Judge:
     high: tuple[float, ...]
     every_point: bool
     texts: tuple[tuple[int, float, float], ...]
+    freshness: Freshness | None = None
 
     @classmethod
-    def of(cls, instrument: Instrument) -> Judge:
-        """Compile an instrument's states and ranges."""
+    def of(cls, instrument: Instrument, now: Callable[[], float] | None = None) -> Judge:
+        """Compile an instrument's states and ranges.
+
+        `now` gives the monotonic clock, seconds; who reads once only, and so cannot see that nothing moves, has none.
+        """
         index = {point.name: place for place, point in enumerate(instrument.points)}
         every = [place for place, point in enumerate(instrument.points) if point.range is not None]
         ranged = [place for place in every if instrument.points[place].as_ == "number"]
@@ -65,6 +70,7 @@ class Judge:
                 for place in every
                 if place not in ranged
             ),
+            freshness=None if now is None else Freshness.of(instrument, now),
         )
 
     def __call__(self, snapshot: Snapshot) -> Snapshot:
@@ -75,6 +81,8 @@ class Judge:
                 _raise_flags(flags, points, Flag.NO_COMMUNICATION)
             elif reading in equals:
                 _raise_flags(flags, points, flag)
+        if self.freshness is not None:
+            _raise_flags(flags, self.freshness.stale(snapshot), Flag.STALE)
         self._out_of_range(snapshot.values, flags)
         for place, low, high in self.texts:
             written = snapshot.values[place]

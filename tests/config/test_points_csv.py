@@ -31,6 +31,14 @@ def test_a_table_gives_the_same_points_as_the_profile_would(tmp_path):
     assert (total.as_, total.type) == ("string", "uint64")
 
 
+def test_how_long_a_value_may_stand_is_a_column(tmp_path):
+    rows = "name,at,type,unchanged\na,input 0,int16,15min\nb,input 1,int16,\n"
+    (tmp_path / "points.csv").write_text(rows, encoding="utf-8")
+    (tmp_path / "own.toml").write_text(PROFILE, encoding="utf-8")
+    (tmp_path / "site.toml").write_text(OWN, encoding="utf-8")
+    assert [each.unchanged for each in load_site(tmp_path / "site.toml").instruments[0].points] == [900_000, None]
+
+
 def test_a_range_may_have_two_columns(tmp_path):
     (tmp_path / "points.csv").write_text("name,at,type,range_low,range_high\na,input 0,int16,-5,5\n", encoding="utf-8")
     (tmp_path / "own.toml").write_text(PROFILE, encoding="utf-8")

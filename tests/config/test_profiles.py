@@ -167,6 +167,34 @@ def test_a_node_that_makes_no_node_id_is_a_problem(said):
     assert said(edited(site, '"T7"', '"7"'), own_toml=profile) == []
 
 
+def test_a_heartbeat_is_read_as_the_last_of_the_states_and_sets_no_flag_by_itself(tmp_path):
+    profile = edited(PROFILE, "base = 0", 'heartbeat = { at = "holding 40", bits = [11, 11], limit = "30s" }')
+    stack = loaded(tmp_path, edited(OWN, "points.so2.digits = 1", "points.so2.enabled = false"), profile)
+    (beat,) = stack.states
+    assert (beat.at, beat.bits, beat.type, beat.equals, beat.points) == ("holding 40", (11, 11), None, (), ())
+    assert stack.heartbeat == 30_000
+    assert loaded(tmp_path / "without").heartbeat is None
+
+
+def test_the_node_of_an_instrument_fills_the_address_of_its_heartbeat(tmp_path):
+    profile = (
+        'protocol = "opcua"\nheartbeat = { at = "ns=2;s={node}.Beat", limit = "10s" }\n'
+        '[points]\nlevel = { at = "ns=2;s={node}.Level", type = "double" }\n'
+    )
+    site = edited(edited(SITE, '"tank-opcua"', '"own.toml"'), "points.co.enabled = false\n", "")
+    (tmp_path / "own.toml").write_text(profile, encoding="utf-8")
+    (tmp_path / "site.toml").write_text(site, encoding="utf-8")
+    assert load_site(tmp_path / "site.toml").instruments[1].states[-1].at == "ns=2;s=T7.Beat"
+
+
+def test_a_site_says_for_itself_how_long_a_value_may_stand(tmp_path):
+    profile = edited(PROFILE, "digits = 2", 'digits = 2, unchanged = "15min"')
+    so2 = loaded(tmp_path / "a", OWN, profile).points[0]
+    assert (so2.unchanged, so2.digits) == (900_000, 1)  # a site that says something else keeps it
+    site = edited(OWN, "points.so2.digits = 1", 'points.so2.unchanged = "1h"')
+    assert loaded(tmp_path / "b", site, profile).points[0].unchanged == 3_600_000
+
+
 def test_labels_of_the_profile_stand_unless_the_instrument_has_its_own(tmp_path):
     profile = 'labels = { vendor = "X", model = "Y" }\n' + PROFILE
     site = edited(OWN, "unit = 3", 'unit = 3\nlabels = { model = "Z", outlet = "DA001" }')

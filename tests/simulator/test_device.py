@@ -7,13 +7,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parkgate.config.flag import Flag
 from parkgate.config.load import load_site
-from parkgate.config.profile import Point, State
+from parkgate.config.profile import Heartbeat, Point, State
 from parkgate.config.site import Instrument
 from parkgate.drivers.faults import Unusable
 from parkgate.drivers.modbus.codec import Decoder
 from parkgate.drivers.modbus.plan import plan
-from parkgate.simulator.device import Device, cells, default_shape, normal_states, shapes_of, shown
+from parkgate.simulator.device import Device, cells, default_shape, normal_states, set_by, shapes_of, shown
+from parkgate.simulator.episode import Condition
 from parkgate.simulator.image import Image
 from parkgate.simulator.shapes import Counter, Noise, Signals, Steady
 
@@ -210,6 +212,72 @@ def test_a_state_that_is_never_normal_reads_nought():
         Point(name="x", at="input 0", type="uint16"), states=(State(at="coil 0", equals=[0, 1], flag="fault"),)
     )
     assert normal_states(instrument) == {"coil 0": 0}
+
+
+def beating(at, *, bits=None, points=(), states=(), every=1000):
+    heartbeat = Heartbeat(at=at, bits=bits, limit=30_000)
+    points = points or (Point(name="x", at="input 0", type="float32", range=(0, 1)),)
+    site = modbus(*points, states=(*states, heartbeat.state))
+    return site.model_copy(update={"heartbeat": heartbeat.limit, "every": every})
+
+
+def beats(device, image, count, dt_ms):
+    """Read the heartbeat as the driver would, so many times, after a time each."""
+    found = []
+    for _ in range(count):
+        found.append(read_back(device, image)[1][-1])
+        assert found[-1] == device.states()[-1]
+        device.advance(dt_ms)
+        device.show()
+    return found
+
+
+@pytest.mark.parametrize(
+    ("at", "bits", "expected"),
+    [
+        ("holding 9", None, [0, 1, 2, 3, 4]),
+        ("holding 40.11", None, [0, 1, 0, 1, 0]),
+        ("coil 3", None, [0, 1, 0, 1, 0]),
+        ("holding 9", (4, 5), [0, 1, 2, 3, 0]),
+    ],
+)
+def test_a_heartbeat_moves_at_every_reading_as_wide_as_it_is(at, bits, expected):
+    device, image = device_of(beating(at, bits=bits, every=5_000))
+    assert beats(device, image, 5, 5_000) == expected
+
+
+def test_a_heartbeat_in_the_word_of_a_state_leaves_the_state_as_it_is():
+    states = (State(at="holding 0", bits=(0, 3), equals=[0, 2], flag="fault"),)
+    device, image = device_of(beating("holding 0", bits=(11, 11), states=states))
+    for beat in (0, 1, 0):
+        assert read_back(device, image)[1] == (1, beat)
+        device.advance(1000)
+        device.show()
+    device.show([Condition(instrument="i", flag="fault", at=0, **{"for": 1})])
+    assert read_back(device, image)[1] == (0, 1)
+
+
+def test_a_heartbeat_that_is_a_point_too_is_what_the_point_shows():
+    point = Point(name="seconds", at="40010", type="uint16")
+    device, image = device_of(beating("holding 9", points=(point,), every=5_000))
+    assert beats(device, image, 3, 7_000) == [0, 7, 14]
+    assert device.values()["seconds"] == 21
+
+
+def test_the_heartbeat_stops_where_every_point_is_frozen_and_not_where_some_are():
+    points = tuple(Point(name=name, at=f"input {n}", type="uint16") for n, name in enumerate("ab"))
+    device, _ = device_of(beating("holding 9", points=points))
+    told = []
+    for frozen in ((), {"a"}, {"a", "b"}, {"a", "b"}, ()):
+        device.advance(1000)
+        device.show(frozen=frozen)
+        told.append(device.states()[-1])
+    assert told == [1, 2, 2, 2, 5]
+
+
+def test_no_condition_can_be_shown_by_a_heartbeat():
+    condition = Condition(instrument="i", flag=Flag.STALE, at=0, **{"for": 1})
+    assert set_by(beating("holding 9"), condition) == []
 
 
 def test_instruments_of_one_unit_share_an_image_without_disturbing_one_another():

@@ -133,6 +133,18 @@ def test_a_gate_that_opens_leaves_one_limit_switch_and_reaches_the_other(hour):
     assert set(hour["gate-1", "closed_limit"]) == {0}
 
 
+def test_the_heartbeat_of_an_instrument_that_has_one_moves_at_every_reading(scenario):
+    world = World(scenario)
+    beating = [each for each in scenario.site.instruments if each.heartbeat is not None]
+    assert [each.name for each in beating] == ["gas-12", "gas-13", "gas-14", "gas-15"]
+    seen = {each.name: [] for each in beating}
+    for _ in range(60):
+        world.advance(1_000)
+        for name, readings in seen.items():
+            readings.append(world.devices[name].states()[-1])
+    assert [len(set(readings)) for readings in seen.values()] == [60] * 4
+
+
 async def _never(_seconds):
     await asyncio.Event().wait()
 

@@ -74,6 +74,14 @@ def test_an_old_value_is_wrong_and_one_of_a_moment_ago_is_right():
     assert judged(truth, snapshots).wrong == 1
 
 
+def test_a_frozen_instrument_may_be_called_stale_or_not_and_one_that_moves_may_not():
+    truth = [shown(n, 7.0, troubles=("frozen",)) for n in range(10)]
+    assert judged(truth, [came(n, 7.0, "stale" if n > 5 else "") for n in range(10)]).right
+    assert judged(truth, [came(n, 7.0, "fault") for n in range(10)]).misflagged == 10
+    moving = [shown(n, 7.0) for n in range(10)]
+    assert judged(moving, [came(n, 7.0, "stale") for n in range(10)]).misflagged == 10
+
+
 def test_rounding_to_the_promised_digits_is_right():
     truth = [shown(n, 12.3449) for n in range(5)]
     snapshots = [came(n, 12.34) for n in range(5)]

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from support.opcua_park import T0, instrument, point, state
 
 from parkgate.config.flag import Flag
+from parkgate.config.profile import Heartbeat
 from parkgate.drivers.faults import Unusable
 from parkgate.drivers.opcua.codec import Decoder, Reading, encode, judge, words
 from parkgate.drivers.opcua.plan import plan
@@ -241,6 +242,14 @@ def test_states_are_integers_whole_or_as_bit_fields_and_none_where_they_cannot_b
     )
     readings = (Reading(1.0), Reading(0xA5), Reading(True), Reading(5, 0x8031_0000), Reading("on"), Reading(-1))  # noqa: FBT003  a node's value
     assert snapshot(tank, *readings).states == (0xA5, 0xA, 1, None, None, 0xF)
+
+
+def test_a_heartbeat_is_the_last_of_the_states_and_may_be_the_node_of_a_point():
+    beats = point("beats", "int32")
+    tank = instrument(beats, states=[state("a"), Heartbeat(at=beats.at, limit=30_000).state])
+    assert len(plan(tank).nodes) == 2
+    assert snapshot(tank, Reading(7), Reading(1)).states == (1, 7)
+    assert snapshot(tank, Reading(7, 0x8031_0000), Reading(1)).states == (1, None)
 
 
 def test_an_uncertain_state_still_judges():

@@ -87,6 +87,16 @@ async def test_what_no_request_can_read_is_told_where_the_profile_says_it(tmp_pa
     assert said[3:] == ["site.toml: problems found: 3"]  # what the profile says is told once
 
 
+async def test_a_heartbeat_that_no_request_can_read_is_told_where_the_profile_says_it(tmp_path):
+    site = site_file(tmp_path)
+    beat = 'heartbeat = { at = "holding 65535", type = "uint32", limit = "30s" }\n'
+    (tmp_path / "stack.toml").write_text(beat + PROFILE)
+    code, _, err = await verb("check", site)
+    assert code == 1
+    end = "the value runs over the end of the table."
+    assert lines_of(err, tmp_path)[0].startswith(f'stack.toml:1: instrument "stack-1", heartbeat: {end}')
+
+
 async def test_a_node_id_that_no_server_can_have_is_told_too(tmp_path):
     site = site_file(tmp_path, units=())
     opc = (
