@@ -29,7 +29,7 @@ chaos: need $(VENV)/develop link
 	PYTHONPATH=tests $(BIN)/python -m chaos $(CHAOS)
 
 bench: $(VENV)/develop link
-	$(BIN)/python benchmarks/run.py $(BENCH)
+	PYTHONPATH=tests $(BIN)/python benchmarks/run.py $(BENCH)
 
 # What the lock pins, with hashes, for all platforms; the index is whatever pip is set to.
 lock: $(VENV)/develop

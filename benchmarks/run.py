@@ -1,7 +1,8 @@
 """`make bench`: what the agent costs, beside a floor of the same libraries in the same run.
 
 Instruments, broker and agent are processes of their own; CPU is user + system of the agent from /proc, in percent of
-one core. Every figure with a floor is also a ratio. Prints a table and writes benchmarks/results.json.
+one core. Every figure with a floor is also a ratio. `requests` is a table of its own: questions.py. Prints the tables
+and writes benchmarks/results.json.
 """
 
 import argparse
@@ -18,11 +19,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import questions
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 HERE = Path(__file__).parent
+REQUESTS = "requests"
 TICK = os.sysconf("SC_CLK_TCK")
 MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
 
@@ -178,21 +181,25 @@ LOADS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("loads", nargs="*", choices=[*LOADS, []], help="which loads; all without it")
+    parser.add_argument("loads", nargs="*", choices=[*LOADS, REQUESTS, []], help="which; all without it")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="agent and floor in turn; medians are shown")
     arguments = parser.parse_args()
     results = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "loads": {}}
-    chosen = arguments.loads or list(LOADS)
+    chosen = arguments.loads or [*LOADS, REQUESTS]
+    if REQUESTS in chosen:
+        results[REQUESTS] = questions.figures()
+        Console(width=100).print(questions.table(results[REQUESTS]))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        for name in chosen:
+        for name in [each for each in chosen if each != REQUESTS]:
             load = LOADS[name]
             task = bar.add_task(load["title"], total=None)
             rounds = [measure(load, arguments.seconds) for _ in range(arguments.rounds)]
             results["loads"][name] = {"title": load["title"], **summed_up(rounds), "rounds": rounds}
             bar.update(task, total=1, completed=1)
-    show(results)
+    if results["loads"]:
+        show(results)
     (HERE / "results.json").write_text(json.dumps(results, indent=1) + "\n")
 
 

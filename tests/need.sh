@@ -1,18 +1,19 @@
 #!/bin/sh
-# What the tests need and pip cannot install: a real mosquitto and a clock that lies; as root also what breaks links
-# and slows disks.
+# What the tests need and pip cannot install: a real mosquitto, a clock that lies, and what the Modbus servers of others
+# run on; as root also what breaks links and slows disks.
 # `make test` runs it first.
 set -eu
 
 PATH=$PATH:/usr/sbin:/sbin
-programs="mosquitto faketime"
+programs="mosquitto faketime node npm"
 if [ "$(id -u)" = 0 ]; then
-    programs="mosquitto faketime ip iptables strace mount" # the last four are for tests that only root can make
+    programs="$programs ip iptables strace mount" # the last four are for tests that only root can make
 fi
 missing=
 for program in $programs; do
-    command -v "$program" >/dev/null || missing="$missing $(echo "$program" | sed 's/^ip$/iproute2/')"
+    command -v "$program" >/dev/null || missing="$missing $(echo "$program" | sed 's/^ip$/iproute2/; s/^node$/nodejs/')"
 done
+python3 -c 'import ctypes; ctypes.CDLL("libmodbus.so.5")' 2>/dev/null || missing="$missing libmodbus5"
 if [ -z "$missing" ]; then
     exit 0
 fi

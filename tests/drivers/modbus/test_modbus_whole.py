@@ -4,11 +4,14 @@ import math
 import struct
 from decimal import Decimal
 
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from support.modbus_maps import NUMBERS, instrument, instruments, orders, point, snapshot
+from support.modbus_maps import NUMBERS, TABLES, instrument, instruments, orders, point, snapshot
+from support.modbus_wire import Wire
 
 from parkgate.config.flag import Flag
+from parkgate.config.site import Line
+from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.modbus.address import parse
 from parkgate.drivers.modbus.codec import encode
 
@@ -86,19 +89,72 @@ def assert_is(value, flag, raw, each):
     )
 
 
-@given(instruments(), st.randoms(use_true_random=False))
-def test_a_turn_gives_what_each_point_read_alone_would_give(site, rng):
+def any_image(rng):
+    """What an instrument holds: any words and bits, the extreme ones often."""
     held = {}
 
     def image(table, register):
         limit = 1 if table in {"coil", "discrete"} else 0xFFFF
         return held.setdefault((table, register), rng.choice([0, limit, rng.randint(0, limit), rng.randint(0, limit)]))
 
+    return image
+
+
+@given(instruments(), st.randoms(use_true_random=False))
+def test_a_turn_gives_what_each_point_read_alone_would_give(site, rng):
+    image = any_image(rng)
     found = snapshot(site, image)
     for index, each in enumerate(site.points):
         assert_is(found.values[index], found.flags.get(index), slowly(site, each, image), each)
     for state, given_state in zip(found.states, site.states, strict=True):
         assert state == slow_state(site, given_state, image)
+
+
+def alone(site):
+    """An instrument for each point and each state of one, with nothing else on it and no gap to read over."""
+    kept = {"order": site.order, "unit": site.unit, "max_gap": 0}
+    points = [instrument(each, name=f"point-{index}", **kept) for index, each in enumerate(site.points)]
+    return points, [instrument(states=(each,), name=f"state-{index}", **kept) for index, each in enumerate(site.states)]
+
+
+def assert_as_alone(found, points, states):
+    """Hold a snapshot of all against those of each: the same values, flags and raw states, to the last bit."""
+    together = [(value, found.flags.get(index)) for index, value in enumerate(found.values)]
+    assert together == [(each.values[0], each.flags.get(0)) for each in points]
+    assert list(map(type, found.values)) == [type(each.values[0]) for each in points]
+    assert list(found.states) == [each.states[0] for each in states]
+
+
+@given(st.integers(20, 2_000).flatmap(instruments), st.randoms(use_true_random=True))
+def test_any_map_with_any_gaps_is_read_to_the_bit_as_each_point_alone(site, rng):
+    image = any_image(rng)
+    points, states = alone(site)
+    assert_as_alone(
+        snapshot(site, image), [snapshot(each, image) for each in points], [snapshot(each, image) for each in states]
+    )
+
+
+@settings(max_examples=25)
+@given(
+    instruments(most=150, size=12),
+    st.sets(st.tuples(st.sampled_from(TABLES), st.integers(0, 150)), max_size=20),
+    st.randoms(use_true_random=True),
+)
+async def test_over_a_socket_a_map_with_holes_is_read_as_each_point_alone(site, holes, rng):
+    image = any_image(rng)
+    places = [(table, register) for table in TABLES for register in range(150 + 20 + 1)]
+    points, states = alone(site)
+    async with Wire({place: image(*place) for place in places if place not in holes}) as wire:
+        line = Line(name="tcp-1", url=f"modbus-tcp://127.0.0.1:{wire.port}", timeout="30s")
+        async with open_driver(line, [site, *points, *states], lambda: 0) as driver:
+
+            async def read(each):
+                (found,) = await driver.read(each)
+                return found
+
+            expected = [await read(each) for each in points], [await read(each) for each in states]
+            for _ in range(2):  # while it finds what is refused, and when it knows
+                assert_as_alone(await read(site), *expected)
 
 
 def slow_state(site, each, image):
