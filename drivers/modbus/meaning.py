@@ -147,10 +147,11 @@ def _identified(pdu: bytes) -> str:
 
 
 def _grouped(pdu: bytes, *, sent: bool) -> str:
-    """Group a PDU: its function, the byte count of a reply, then words."""
-    single = 1 if sent or pdu[0] & REFUSAL else 2
-    head, rest = pdu[:single], pdu[single:]
-    return f"{_spaced(head, 1)} {_spaced(rest, 1 if pdu[0] & REFUSAL else 2)}".rstrip()
+    """Group a PDU: its function, the byte count of a reply, then words; other functions byte by byte."""
+    if pdu[0] not in _READS:
+        return _spaced(pdu, 1)
+    single = 1 if sent else 2
+    return f"{_spaced(pdu[:single], 1)} {_spaced(pdu[single:])}".rstrip()
 
 
 def _spaced(data: bytes, group: int = 2) -> str:

@@ -7,7 +7,9 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
+from parkgate.config.language import say
 from parkgate.config.site import Instrument
+from parkgate.drivers.faults import Silent
 from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.assistant import Advice, Place, advise, missing
 from parkgate.drivers.modbus.plan import Block, Field, plan
@@ -16,6 +18,8 @@ from parkgate.drivers.snapshot import Snapshot
 
 MOST_BESIDE = 32
 """How many requests more than planned a probe may spend on what stands beside doubtful points: the line is shared."""
+BEHIND_GATEWAY = frozenset({10, 11})
+"""Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
 
 Cells = dict[tuple[Table, int], int]
 
@@ -69,6 +73,12 @@ async def probe(line: Asked, instrument: Instrument, now: Callable[[], int]) -> 
     turn = Turn(Route(instrument), now())
     while block := turn.next():
         answer = await line.ask(instrument.unit, block)
+        if answer in BEHIND_GATEWAY:
+            raise Silent(
+                say("the gateway on this line cannot reach it (exception {code})", code=answer),
+                where=f"{instrument.name} ({instrument.line}, unit {instrument.unit})",
+                hint=say("Check the wiring behind that gateway, the instrument's power and its unit number."),
+            )
         if isinstance(answer, bytes):
             _keep(cells, block, answer)
         else:

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal, Protocol
 
-from parkgate.drivers.faults import Garbled, Silent
+from parkgate.drivers.faults import Garbled, Silent, Unreachable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.modbus.plan import Block
-from parkgate.drivers.modbus.probing import Asked
+from parkgate.drivers.modbus.probing import BEHIND_GATEWAY, Asked
 
 UNITS = range(1, 248)
 """The units that a serial line may have (MODBUS over Serial Line V1.02, 2.2)."""
@@ -78,10 +78,20 @@ async def look(line: Scanned, unit: int) -> Found:
 
     """
     try:
-        answer = await line.ask(unit, QUESTION)
+        answer = await _answer(line, unit)
     except Silent:
         return Found(unit, there=False)
     except Garbled as fault:
         return Found(unit, there=False, unreadable=fault.what)
+    if answer in BEHIND_GATEWAY:
+        return Found(unit, there=False)
     code = answer if isinstance(answer, int) else None
     return Found(unit, there=True, code=code, identity=await line.identify(unit))
+
+
+async def _answer(line: Scanned, unit: int) -> bytes | int:
+    """Ask a unit; after many a silence a line is suspected and opened again, so a lost one is asked once more."""
+    try:
+        return await line.ask(unit, QUESTION)
+    except Unreachable:
+        return await line.ask(unit, QUESTION)
