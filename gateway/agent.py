@@ -32,6 +32,7 @@ from parkgate.gateway.storing.outbox import REAL, Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
 from parkgate.gateway.supervisor import Supervisor, cancelled
 from parkgate.gateway.timekeeper import AgentTime
+from parkgate.gateway.visits import Visits
 
 SHORTEST_COMMIT, LONGEST_COMMIT = 0.2, 5.0
 """Seconds between two commits that `commit = "auto"` stays within."""
@@ -173,7 +174,12 @@ class Agent:
         self.tell("started", "", version=self._version, instruments=len(self.site.instruments))
         for name, subject, detail in self.outbox.news:
             self.tell(name, subject, **detail)
-        server = ControlServer(self.site.gateway.data, {"status": self._answer_status, "account": self._answer_account})
+        visits = Visits(self.collectors)
+        handlers = {
+            "status": self._answer_status, "account": self._answer_account,
+            "ask": visits.ask, "identify": visits.identify,
+        }  # fmt: skip
+        server = ControlServer(self.site.gateway.data, handlers)
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]
         loops += [(f"uplink {each.uplink.name}", each.run) for each in self.forwarders]
         loops += [("keeper", self._keeper.run), ("clock", self._time.run), ("control", server.run)]

@@ -18,7 +18,7 @@ from parkgate.drivers.modbus.endpoint import endpoint_of
 from parkgate.drivers.modbus.frames import NOT_MODBUS, REFUSAL, Frame, function_of
 from parkgate.drivers.modbus.plan import Block
 from parkgate.drivers.modbus.rests import LATEST, Rests
-from parkgate.drivers.modbus.timing import on_wire, silence
+from parkgate.drivers.modbus.wire_time import characters_ms, silence_ms
 
 BEHIND_GATEWAY = frozenset({10, 11})
 """Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
@@ -39,7 +39,7 @@ class Wire:
         self.endpoint = endpoint_of(line)
         self._timeout = line.timeout / 1_000
         self.rests = Rests(self._timeout, named=not self.endpoint.rtu)
-        self._gap = max(silence(line) if self.endpoint.rtu else 0.0, line.pause / 1_000)
+        self._gap = max(silence_ms(line) if self.endpoint.rtu else 0.0, line.pause) / 1_000
         self._free_at: dict[int, float] = {}
         self._last = 0.0
         self._settled = not self.endpoint.rtu
@@ -136,7 +136,7 @@ class Wire:
         """Put a question when the line has been silent for long enough, and give what its unit replies."""
         seconds = self._timeout
         if self.endpoint.rtu:
-            seconds += on_wire(self.line, block)
+            seconds += characters_ms(self.line, block) / 1_000
         if self._gap or self._free_at:
             await self._quiet(unit)
         try:

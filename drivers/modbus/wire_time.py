@@ -106,6 +106,11 @@ def silence_ms(line: Line) -> float:
     return _SHORTEST_SILENCE_MS if line.baudrate > _FAST else _SILENCE * character_ms(line)
 
 
+def characters_ms(line: Line, block: Block) -> float:
+    """Give how long the characters of a question and its reply take on a serial line."""
+    return (REQUEST + REPLY + block.size) * character_ms(line)
+
+
 def request_ms(line: Line, instrument: Instrument, block: Block) -> float:
     """Give how long a line is busy with one request: the silence before it, it, the instrument's thinking, the reply.
 
@@ -118,7 +123,7 @@ def request_ms(line: Line, instrument: Instrument, block: Block) -> float:
     silence = silence_ms(line)
     before = max(silence, line.pause, instrument.pause) + (line.rs485.delay_before if line.rs485 else 0)
     thinking = USUAL_RESPONSE_MS if instrument.response is None else instrument.response
-    return before + silence + thinking + (REQUEST + REPLY + block.size) * character_ms(line)
+    return before + silence + thinking + characters_ms(line, block)
 
 
 def _share(line: Line, instrument: Instrument) -> Share:
