@@ -99,7 +99,8 @@ async def test_a_unit_is_asked_what_it_is(identity, told):
 
 NO_QUESTIONS = (
     {"unit": 256}, {"unit": -1}, {"unit": "3"}, {"unit": True}, {"unit": None}, {"table": "coils"},
-    {"table": ["input"]}, {"start": -1}, {"start": 65_535}, {"start": "0"}, {"count": 0}, {"count": 126}, {"count": None},
+    {"table": ["input"]}, {"start": -1}, {"start": 65_535}, {"start": "0"}, {"count": 0}, {"count": 126},
+    {"count": None},
     {"table": "coil", "count": 2_001},
 )  # fmt: skip
 
