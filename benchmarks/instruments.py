@@ -1,14 +1,17 @@
 """A cheap Modbus TCP instrument farm in a process of its own: one port an instrument, every register readable.
 
 The float32 at registers 2n, 2n+1 is `n % 200` plus something under 1 that changes with each read cycle, as an
-instrument's last digits do. Run as `instruments.py COUNT REGISTERS`; prints the ports as one JSON line and serves until
-its stdin closes.
+instrument's last digits do. Run as `instruments.py COUNT REGISTERS [SILENT]`; prints the ports as one JSON line, those
+of SILENT ones that take questions and say nothing behind the others. Serves until its stdin closes; with SILENT it then
+prints when each question came.
 """
 
 import asyncio
 import json
 import struct
 import sys
+import time
+from typing import ClassVar
 
 _MBAP = struct.Struct(">HHHB")
 
@@ -43,15 +46,31 @@ def images(registers: int) -> list[bytes]:
             for turn in turns]  # fmt: skip
 
 
-async def main(count: int, registers: int) -> None:
+class Silent(asyncio.Protocol):
+    pass
+
+
+class Noting(Instrument):
+    asked: ClassVar[list[float]] = []  # of all instruments of the process
+
+    def data_received(self, data: bytes) -> None:
+        self.asked.append(time.time())
+        super().data_received(data)
+
+
+async def main(count: int, registers: int, silent: int) -> None:
     loop = asyncio.get_running_loop()
     shared = images(registers)
-    servers = [await loop.create_server(lambda: Instrument(shared), "127.0.0.1", 0) for _ in range(count)]
+    kind = Noting if silent else Instrument
+    servers = [await loop.create_server(lambda: kind(shared), "127.0.0.1", 0) for _ in range(count)]
+    servers += [await loop.create_server(Silent, "127.0.0.1", 0) for _ in range(silent)]
     print(json.dumps([server.sockets[0].getsockname()[1] for server in servers]), flush=True)
     await loop.run_in_executor(None, sys.stdin.read)
+    if silent:
+        print(json.dumps(Noting.asked), flush=True)
 
 
 if __name__ == "__main__":
     import uvloop
 
-    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    uvloop.run(main(int(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 0))

@@ -1,16 +1,14 @@
 """`make bench`: what the agent costs, beside a floor of the same libraries in the same run.
 
 Instruments, broker and agent are processes of their own; CPU is user + system of the agent from /proc, in percent of
-one core. Every figure with a floor is also a ratio. `requests` is a table of its own: questions.py. Prints the tables
-and writes benchmarks/results.json.
+one core. Every figure with a floor is also a ratio. `requests`, `serial` and `dead` are tables of their own, in
+questions.py and lines.py. Prints the tables and writes benchmarks/results.json.
 """
 
 import argparse
 import json
 import os
 import platform
-import shutil
-import socket
 import subprocess
 import sys
 import tempfile
@@ -19,60 +17,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import lines
 import questions
+from processes import ask, broker, cpu_seconds, first_delivered, process, resident_mb, written
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
 HERE = Path(__file__).parent
 REQUESTS = "requests"
-TICK = os.sysconf("SC_CLK_TCK")
-MOSQUITTO = shutil.which("mosquitto") or "/usr/sbin/mosquitto"
-
-
-@contextmanager
-def process(*command: str, **options) -> Iterator[subprocess.Popen]:
-    child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, **options)
-    try:
-        yield child
-    finally:
-        child.kill()
-        child.wait()
-
-
-@contextmanager
-def broker(folder: Path) -> Iterator[int]:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    config = folder / "mosquitto.conf"
-    config.write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\nmax_queued_messages 0\n")
-    with process(MOSQUITTO, "-c", str(config), stderr=subprocess.DEVNULL):
-        for _ in range(100):
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            time.sleep(0.05)
-        yield port
+TABLES = {REQUESTS: questions, "serial": lines.Serial, "dead": lines.Dead}
 
 
 @contextmanager
 def farm(count: int, points: int) -> Iterator[list[int]]:
     with process(sys.executable, str(HERE / "instruments.py"), str(count), str(2 * points)) as child:
         yield json.loads(child.stdout.readline())
-
-
-def cpu_seconds(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICK
-
-
-def resident_mb(pid: int) -> float:
-    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 1e6
-
-
-def written(pid: int) -> int:
-    lines = dict(line.split(": ") for line in Path(f"/proc/{pid}/io").read_text().splitlines())
-    return int(lines["write_bytes"])
 
 
 def write_site(folder: Path, broker_port: int, ports: list[int], points: int, every_ms: int) -> Path:
@@ -90,14 +50,6 @@ def write_site(folder: Path, broker_port: int, ports: list[int], points: int, ev
     return site
 
 
-def ask(folder: Path) -> dict:
-    with socket.socket(socket.AF_UNIX) as agent:
-        agent.connect(str(folder / "data" / "control.sock"))
-        agent.sendall(b'{"verb":"account"}\n')
-        with agent.makefile() as lines:
-            return json.loads(lines.readline())
-
-
 def measure_agent(load: dict, seconds: float) -> dict:
     with tempfile.TemporaryDirectory() as name, farm(load["instruments"], load["points"]) as ports:
         folder = Path(name)
@@ -111,17 +63,6 @@ def measure_agent(load: dict, seconds: float) -> dict:
                 figures = window(agent.pid, seconds, lambda: ask(folder))
                 figures["first_s"] = first
                 return finish(figures, load)
-
-
-def first_delivered(folder: Path, began: float) -> float:
-    while time.monotonic() - began < 30:
-        try:
-            if ask(folder)["uplinks"]["park"]["delivered"] > 0:
-                return time.monotonic() - began
-        except (OSError, KeyError, ValueError):
-            pass
-        time.sleep(0.02)
-    raise SystemExit("the agent delivered nothing in 30 s")
 
 
 def window(pid: int, seconds: float, account) -> dict:
@@ -181,18 +122,18 @@ LOADS = {
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("loads", nargs="*", choices=[*LOADS, REQUESTS, []], help="which; all without it")
+    parser.add_argument("loads", nargs="*", choices=[*LOADS, *TABLES, []], help="which; all without it")
     parser.add_argument("--seconds", type=float, default=20)
     parser.add_argument("--rounds", type=int, default=3, help="agent and floor in turn; medians are shown")
     arguments = parser.parse_args()
     results = {"python": platform.python_version(), "machine": platform.machine(), "cores": os.cpu_count(), "loads": {}}
-    chosen = arguments.loads or [*LOADS, REQUESTS]
-    if REQUESTS in chosen:
-        results[REQUESTS] = questions.figures()
-        Console(width=100).print(questions.table(results[REQUESTS]))
+    chosen = arguments.loads or [*LOADS, *TABLES]
+    for name in [each for each in chosen if each in TABLES]:
+        results[name] = TABLES[name].figures()
+        Console(width=100).print(TABLES[name].table(results[name]))
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
-        for name in [each for each in chosen if each != REQUESTS]:
+        for name in [each for each in chosen if each not in TABLES]:
             load = LOADS[name]
             task = bar.add_task(load["title"], total=None)
             rounds = [measure(load, arguments.seconds) for _ in range(arguments.rounds)]
