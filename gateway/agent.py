@@ -289,8 +289,8 @@ class Agent:
             "outbox": status.outbox(self.outbox, self.site, await self.outbox.ask(Database.usage)),
             "lines": [status.line(each) for each in self.collectors],
             "instruments": [
-                status.instrument(station, each.schedule.missed[name], self._origins)
-                for each in self.collectors for name, station in each.state.stations.items()
+                status.instrument(each, station, self._origins)
+                for each in self.collectors for station in each.state.stations.values()
             ],
             "uplinks": self._uplinks(),
         }  # fmt: skip

@@ -45,11 +45,13 @@ def line(collector: Collector) -> dict[str, object]:
     }
 
 
-def instrument(station: Station, missed: int, origins: Origins) -> dict[str, object]:
+def instrument(collector: Collector, station: Station, origins: Origins) -> dict[str, object]:
     """Give what became of an instrument's turns, and its last values with their units and flags.
 
-    `simulated` is None until it was asked.
+    `simulated` is None until it was asked. `unsupported` names the points that it refuses, which are asked again
+    rarely; `rests` is for how long (ms) it is not asked at all, where it has been silent for long.
     """
+    standing = collector.standing(station)
     about, latest = station.instrument, station.latest
     points = {}
     for place, point in enumerate(about.points if latest else ()):
@@ -70,7 +72,9 @@ def instrument(station: Station, missed: int, origins: Origins) -> dict[str, obj
         "at": latest.at if latest else None,
         "reads": station.reads,
         "failed": station.failed,
-        "missed": missed,
+        "missed": collector.schedule.missed[station.instrument.name],
+        "unsupported": list(standing.unsupported),
+        "rests": round(1000 * standing.rests),
         "seq": station.series.seq,
         "low": station.series.low,
         "points": points,

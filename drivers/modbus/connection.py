@@ -230,6 +230,7 @@ class Connection:
         context = self._client.ctx
         framer = self._framer
         if isinstance(framer, _Rtu):
+            await self._drained()
             framer.shape = shape
         context.comm_params.timeout_connect = seconds
         self._asking = True
@@ -249,6 +250,13 @@ class Connection:
         if reply.frame is None:
             raise Broken
         return reply.frame
+
+    async def _drained(self) -> None:
+        """Take what came before the question: the loop may have been too busy to, and it would pass for the answer."""
+        for _ in range(2):  # the loop looks for bytes in its next round, and hands them on behind us
+            await asyncio.sleep(0)
+        if not self._open:
+            raise Lost
 
     def _changed(self, up: bool) -> None:  # noqa: FBT001 - pymodbus calls it so
         """Fail the pending request when the connection goes: pymodbus would let it wait out its time."""

@@ -17,7 +17,7 @@ from typing import TypeVar
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
-from parkgate.drivers.driver import Driver, Now
+from parkgate.drivers.driver import Driver, Now, Standing
 from parkgate.drivers.faults import Fault, Unreachable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.snapshot import Snapshot, unread
@@ -150,6 +150,10 @@ class Collector:
             except Unreachable:
                 await self._leave()
                 raise
+
+    def standing(self, station: Station) -> Standing:
+        """Tell what an instrument refuses, and whether it is asked more rarely than configured."""
+        return self._opening.standing(station.instrument)
 
     async def _between(self, instrument: Instrument) -> None:
         """Read those of shorter periods that are due between two questions of an instrument's turn."""

@@ -91,8 +91,8 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_instruments(answer["instruments"], answer["now"]))
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
-    for fault in _faults(answer):
-        console.print(fault)
+    for note in (*_faults(answer), *_unsupported(answer)):
+        console.print(note)
 
 
 def _show_stopped(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
@@ -126,6 +126,14 @@ def _faults(answer: Mapping[str, Any]) -> Iterable[Text]:
             yield Text.assemble(*_named(each["name"], each["fault"]), each["fault"], refused, style="red")
     if answer["outbox"]["fault"]:
         yield Text(answer["outbox"]["fault"], style="red")
+
+
+def _unsupported(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Name the points that an instrument refuses."""
+    for each in answer["instruments"]:
+        if names := ", ".join(each.get("unsupported", ())):
+            said = say("it has no {names}; compare their addresses in the profile with the manual", names=names)
+            yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
 
 
 def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:

@@ -28,6 +28,7 @@ LONG: dict[str, dict[str, int]] = {
     "fates": {},
     "clocks": {},
     "half_open": {},
+    "modbus_faults": {"count": 10_000, "lines": 50},
     "slow_flash": {"seconds": 120},
     "soak": {"minutes": 30},
     "mutants": {"sample": 300},

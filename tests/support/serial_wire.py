@@ -221,4 +221,4 @@ def cut(wire, question):
 
 
 def byte_by_byte(wire, question):
-    return [(0.002, bytes((byte,))) for byte in wire.answer(question)]
+    return [(0.001, bytes((byte,))) for byte in wire.answer(question)]

@@ -211,3 +211,24 @@ def test_taken_and_missed_turns_together_are_all_that_there_were(every, delays):
         early = min(EARLY, period / 10)
         passed = math.floor((due[name] - offset + early) / period) - math.floor((begin - offset + early) / period)
         assert taken[name] + schedule.missed[name] == passed
+
+
+def test_of_several_that_are_due_the_one_goes_first_whose_next_turn_is_due_soonest():
+    clocks = Clocks()
+    schedule = Schedule(line(10_000, 1_000, 5_000), clocks.mono)
+    assert [schedule.take(clocks.mono, clocks.wall).name for _ in range(3)] == ["i1", "i2", "i0"]
+    clocks.pass_(20_000)
+    assert schedule.next() <= clocks.mono
+    found = [each.name for _ in range(3) if (each := schedule.take(clocks.mono, clocks.wall))]
+    assert sorted(found) == ["i0", "i1", "i2"], "nobody starves: who is overdue has the earliest deadline"
+
+
+def test_within_a_turn_only_instruments_of_a_shorter_period_are_taken():
+    clocks = Clocks()
+    instruments = line(10_000, 1_000, 5_000)
+    schedule = Schedule(instruments, clocks.mono)
+    slow, fast, middle = instruments
+    assert schedule.take(clocks.mono, clocks.wall, within=middle) is fast
+    assert schedule.take(clocks.mono, clocks.wall, within=middle) is None
+    assert schedule.take(clocks.mono, clocks.wall, within=slow) is middle
+    assert schedule.take(clocks.mono, clocks.wall) is slow

@@ -139,11 +139,11 @@ def line(name="gas", title="", fault=""):
     return {"name": name, "title": title, "url": LINE, "state": "down" if fault else "up", "fault": fault}
 
 
-def instrument(name, title="", fault="", **more):
+def instrument(name="gas-1", title="", fault="", **more):
     state = "silent" if fault else "answering"
     return {
         "name": name, "title": title, "line": "gas", "state": state, "fault": fault, "at": 1_000, "reads": 123_456,
-        "failed": 0, "missed": 12, "seq": 123_444, **more,
+        "failed": 0, "missed": 12, "unsupported": [], "rests": 0, "seq": 123_444, **more,
     }  # fmt: skip
 
 
@@ -248,3 +248,8 @@ def test_an_uplink_that_is_online_with_a_fault_is_not_fine():
     assert fine(reply(lines=[line()], instruments=[instrument("gas-1")], uplinks=[uplink()]))
     assert not fine(reply(uplinks=[uplink(fault="the platform refuses")]))
     assert not fine(reply(uplinks=[uplink(quarantined=1)]))
+
+
+def test_the_points_that_an_instrument_refuses_are_named(tmp_path):
+    out = shown(tmp_path, reply(instruments=[instrument(unsupported=["so2", "nox"])], lines=[line()]), width=120)
+    assert "gas-1: it has no so2, nox; compare their addresses in the profile with the manual" in out

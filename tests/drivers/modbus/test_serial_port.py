@@ -1,0 +1,145 @@
+"""A serial port as a technician meets it: absent, forbidden, taken, echoing, slow; and what is said of each."""
+
+import asyncio
+import os
+import tty
+from pathlib import Path
+
+import pytest
+import serial
+from support.late_replies import expected, instrument_at
+from support.serial_wire import SerialWire, late
+
+from parkgate.config.site import Line, Rs485
+from parkgate.drivers.faults import Garbled, Silent, Unreachable
+from parkgate.drivers.modbus import wire as wires
+from parkgate.drivers.modbus.driver import ModbusDriver
+
+SITE = instrument_at(1, 0)
+
+
+def driver_of(url, **line):
+    return ModbusDriver(
+        Line(name="rs485-1", url=url, **{"timeout": 40, "baudrate": 115_200} | line), (SITE,), lambda: 0
+    )
+
+
+async def refusal(url, **line):
+    with pytest.raises(Unreachable) as caught:
+        async with driver_of(url, **line):
+            pass
+    return str(caught.value)
+
+
+async def test_a_port_that_is_not_there_is_named_and_how_to_find_those_that_are(tmp_path):
+    said = await refusal(f"modbus-rtu://{tmp_path}/ttyUSB0")
+    assert f"there is no serial port {tmp_path}/ttyUSB0" in said
+    assert "/dev/serial/by-id" in said
+
+
+async def test_a_port_that_another_program_has_is_told_so():
+    async with SerialWire() as wire:
+        with serial.Serial(wire.url.removeprefix("modbus-rtu://"), exclusive=True):
+            said = await refusal(wire.url)
+    assert "another program has the serial port" in said
+
+
+async def test_what_is_no_serial_port_is_told_so(tmp_path):
+    (tmp_path / "notes").write_text("")
+    assert "cannot be opened" in await refusal(f"modbus-rtu://{tmp_path}/notes")
+
+
+async def test_a_port_without_rs485_says_to_leave_it_out():
+    async with SerialWire() as wire:
+        assert "cannot switch an RS-485 transmitter" in await refusal(wire.url, rs485=Rs485())
+
+
+@pytest.mark.root
+async def test_a_port_that_the_user_may_not_open_names_the_group(tmp_path, monkeypatch):
+    def forbidden(*_args, **_more):
+        raise serial.SerialException(13, "could not open port: Permission denied")
+
+    monkeypatch.setattr(serial, "serial_for_url", forbidden)  # root may open everything
+    assert "may not be opened by this user" in await refusal(f"modbus-rtu://{tmp_path}/ttyS1")
+
+
+async def test_an_echo_is_passed_over_whether_it_is_configured_or_not():
+    def echoing(wire, question):
+        asked = bytes((question.unit, question.function, 0, question.start, 0, question.count))
+        return [(0, wire_frame(asked)), (0.005, wire.answer(question))]
+
+    def wire_frame(body):
+        from support.serial_wire import crc  # noqa: PLC0415
+
+        return body + crc(body)
+
+    for echo in (True, False):
+        async with SerialWire() as wire, driver_of(wire.url, echo=echo) as driver:
+            wire.script[1].append(echoing)
+            assert (await driver.read(SITE))[0].values == expected(SITE)
+
+
+async def test_a_unit_that_rests_says_so_and_how_late_its_answer_came():
+    async with SerialWire() as wire, driver_of(wire.url, timeout=30) as driver:
+        wire.script[1].append(late(0.06))
+        with pytest.raises(Silent, match="no answer within 30 ms"):
+            await driver.read(SITE)
+        with pytest.raises(Silent, match=r"not asked for \d+ ms more: its late answer may still come"):
+            await driver.read(SITE)
+        assert len(wire.asked) == 1
+        await driver._wire.settled(1)
+        wire.script[1].append(late(0.06))
+        with pytest.raises(Silent, match=r"the one before came \d+ ms late"):
+            await driver.read(SITE)
+
+
+async def test_an_answer_that_is_spoilt_twice_is_garbled_and_the_next_turn_asks_again():
+    from support.serial_wire import bad_crc  # noqa: PLC0415
+
+    async with SerialWire() as wire, driver_of(wire.url) as driver:
+        wire.script[1].extend([bad_crc, bad_crc])
+        with pytest.raises(Garbled, match="checksum"):
+            await driver.read(SITE)
+        assert (await driver.read(SITE))[0].values == expected(SITE)
+
+
+async def test_the_line_is_silent_for_its_gap_and_a_unit_has_its_pause(monkeypatch):
+    waited = []
+    real = wires.asyncio.sleep
+
+    async def noted(seconds, *_):
+        waited.append(seconds)
+        await real(seconds)
+
+    slow = SITE.model_copy(update={"pause": 80})
+    async with SerialWire() as wire, driver_of(wire.url, baudrate=9_600) as driver:
+        await driver.read(SITE)
+        monkeypatch.setattr(wires.asyncio, "sleep", noted)
+        await driver.read(SITE)
+        assert sum(waited) <= 0.0037, "3.5 characters of 10 bits at 9600 baud"
+        assert waited
+        await driver.read(slow)
+        waited.clear()
+        await driver.read(slow)
+        assert 0.04 < sum(waited) <= 0.08
+
+
+async def test_who_was_asked_before_the_line_was_opened_gets_the_time_to_answer(tmp_path):
+    ours, theirs = os.openpty()
+    tty.setraw(theirs)
+    wire = SerialWire()
+    stray = wire.frame(_Question(1), b"\x03\x08" + bytes(8))
+    driver = driver_of(f"modbus-rtu://{Path(os.ttyname(theirs))}", timeout=100)
+    asyncio.get_running_loop().call_later(0.1, os.write, ours, stray)
+    try:
+        async with driver:
+            with pytest.raises(Silent):
+                await driver.read(SITE)
+    finally:
+        os.close(ours)
+        os.close(theirs)
+
+
+class _Question:
+    def __init__(self, unit):
+        self.unit = unit
