@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Protocol
 
 from parkgate.config.site import Instrument
 from parkgate.drivers.driver import Driver
+from parkgate.drivers.modbus.frames import Traced
 from parkgate.drivers.modbus.plan import Block
-
-Traced = Callable[[bool, bytes], None]
-"""Told of every frame: whether it was sent, and its bytes."""
 
 
 class AskedDriver(Driver, Protocol):

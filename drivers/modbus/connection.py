@@ -11,6 +11,7 @@ import errno
 import logging
 import os
 import sys
+import termios
 from collections.abc import Callable
 from time import monotonic
 from typing import Final, Protocol, cast
@@ -28,7 +29,17 @@ from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.modbus import identification
 from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.endpoint import Endpoint
-from parkgate.drivers.modbus.frames import IDENTIFY, NOT_MODBUS, Frame, Shape, broken, coming, rtu_frames, tcp_frames
+from parkgate.drivers.modbus.frames import (
+    IDENTIFY,
+    NOT_MODBUS,
+    Frame,
+    Shape,
+    Traced,
+    broken,
+    coming,
+    rtu_frames,
+    tcp_frames,
+)
 from parkgate.drivers.modbus.plan import Block
 
 # pymodbus logs each late, odd or missing reply as an error of its own, several lines each. All of these reach us as
@@ -43,9 +54,6 @@ _REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
 }
 _PARITIES: Final = {"none": "N", "even": "E", "odd": "O"}
 _BUFFER = 4_096  # bytes; with its own 264 pymodbus drops a late reply and the right one if they come in one piece
-
-Traced = Callable[[bool, bytes], None]
-"""Told of every frame: whether it was sent, and its bytes."""
 
 
 class Lost(Exception):
@@ -189,7 +197,7 @@ class Connection:
             self._open = True
             if self._line.rs485 is not None:
                 _drive(transport, self._line)
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, termios.error) as error:  # the last where the port lacks a parity: no OSError
             self._client.close()
             raise self._unreachable(error) from None
 

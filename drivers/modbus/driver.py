@@ -13,10 +13,10 @@ from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Silent
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.modbus import identification
-from parkgate.drivers.modbus.connection import Traced
+from parkgate.drivers.modbus.frames import BEHIND_GATEWAY, Traced
 from parkgate.drivers.modbus.plan import Block
 from parkgate.drivers.modbus.route import Route, Turn
-from parkgate.drivers.modbus.wire import BEHIND_GATEWAY, Wire
+from parkgate.drivers.modbus.wire import Wire
 from parkgate.drivers.snapshot import Snapshot
 
 

@@ -55,7 +55,7 @@ class Endpoint:
             what = say("another program has the serial port {device} open", device=self.device)
             return what, say("Only one may ask on a line. See which: fuser -v {device}", device=self.device)
         what = say("the serial port {device} cannot be opened: {error}", device=self.device, error=error)
-        return what, say("Check that it is a serial port and that it has this baud rate.")
+        return what, say("Check that it is a serial port and that it has this baud rate and parity.")
 
 
 def endpoint_of(line: Line) -> Endpoint:

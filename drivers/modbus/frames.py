@@ -16,6 +16,8 @@ from parkgate.drivers.modbus.address import Table
 REFUSAL = 0x80
 """Added to the function of a request in an exception reply (MODBUS Application Protocol V1.1b3, 7)."""
 IDENTIFY = 0x2B
+BEHIND_GATEWAY = frozenset({10, 11})
+"""Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
 _FUNCTIONS: dict[Table, int] = {"coil": 1, "discrete": 2, "holding": 3, "input": 4}
 _MBAP = struct.Struct(">HHHB")  # transaction, protocol (0), length from the unit on, unit
 _SHORTEST, _LONGEST = 3, 254  # what that length can be: unit, function and 1 to 252 bytes
@@ -24,6 +26,8 @@ _EXCEPTION = 5  # unit, function, code, CRC
 _AROUND = 5  # unit, function, byte count, CRC
 _OBJECTS = 8  # unit, function, MEI type, read code, conformity, more follows, next object, how many objects
 
+Traced = Callable[[bool, bytes], None]
+"""Told of every frame: whether it was sent, and its bytes."""
 SoundCrc = Callable[[bytes], bool]
 """Tell whether the last two bytes of a frame are the CRC of those before."""
 

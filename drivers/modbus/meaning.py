@@ -13,9 +13,8 @@ from typing import Final
 
 from parkgate.config.language import say
 from parkgate.drivers.modbus import identification
+from parkgate.drivers.modbus.frames import REFUSAL
 
-REFUSAL = 0x80
-"""Added to the function of a request in an exception reply."""
 _READS: Final = frozenset({1, 2, 3, 4})
 _MBAP = struct.Struct(">HHHB")
 _SHORTEST_RTU, _SHORTEST_TCP = 4, 8

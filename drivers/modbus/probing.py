@@ -12,15 +12,13 @@ from parkgate.config.site import Instrument
 from parkgate.drivers.faults import Silent
 from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.assistant import Advice, Place, advise, missing
+from parkgate.drivers.modbus.frames import BEHIND_GATEWAY
 from parkgate.drivers.modbus.plan import Block, Field, plan
 from parkgate.drivers.modbus.route import Route, Turn
 from parkgate.drivers.snapshot import Snapshot
 
 MOST_BESIDE = 32
 """How many requests more than planned a probe may spend on what stands beside doubtful points: the line is shared."""
-BEHIND_GATEWAY = frozenset({10, 11})
-"""Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
-
 Cells = dict[tuple[Table, int], int]
 
 

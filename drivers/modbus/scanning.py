@@ -8,8 +8,9 @@ from typing import Final, Literal, Protocol
 
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
 from parkgate.drivers.identity import Identity
+from parkgate.drivers.modbus.frames import BEHIND_GATEWAY
 from parkgate.drivers.modbus.plan import Block
-from parkgate.drivers.modbus.probing import BEHIND_GATEWAY, Asked
+from parkgate.drivers.modbus.probing import Asked
 
 UNITS = range(1, 248)
 """The units that a serial line may have (MODBUS over Serial Line V1.02, 2.2)."""

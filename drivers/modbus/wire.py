@@ -13,16 +13,16 @@ from time import monotonic
 from parkgate.config.language import say
 from parkgate.config.site import Line
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
-from parkgate.drivers.modbus.connection import Broken, Connection, Lost, Traced, Unanswered
+from parkgate.drivers.modbus.connection import Broken, Connection, Lost, Unanswered
 from parkgate.drivers.modbus.endpoint import endpoint_of
-from parkgate.drivers.modbus.frames import NOT_MODBUS, REFUSAL, Frame, function_of
-from parkgate.drivers.modbus.plan import Block
+from parkgate.drivers.modbus.frames import BEHIND_GATEWAY, NOT_MODBUS, REFUSAL, Frame, Traced, function_of
+from parkgate.drivers.modbus.plan import MOST_REGISTERS, Block
 from parkgate.drivers.modbus.rests import LATEST, Rests
 from parkgate.drivers.modbus.wire_time import characters_ms, silence_ms
 
-BEHIND_GATEWAY = frozenset({10, 11})
-"""Exception codes of a gateway: no path to the instrument; it does not answer (V1.1b3, 7)."""
 _MOST_SILENCES = 3
+_LONGEST_REPLY = Block("holding", 0, MOST_REGISTERS, ())
+"""As long as what an instrument may say it is: that comes in one answer, and nobody knows its length before."""
 
 
 class Wire:
@@ -123,7 +123,7 @@ class Wire:
         await self.settled(unit)
         try:
             await self._quiet(unit)
-            frame = await self._open().identify(unit, self._timeout)
+            frame = await self._open().identify(unit, self._patience(_LONGEST_REPLY))
         except Lost:
             raise self._lost() from None
         except (Unanswered, Broken):
@@ -134,9 +134,7 @@ class Wire:
 
     async def _asked(self, unit: int, block: Block) -> Frame:
         """Put a question when the line has been silent for long enough, and give what its unit replies."""
-        seconds = self._timeout
-        if self.endpoint.rtu:
-            seconds += characters_ms(self.line, block) / 1_000
+        seconds = self._patience(block)
         if self._gap or self._free_at:
             await self._quiet(unit)
         try:
@@ -144,6 +142,10 @@ class Wire:
         finally:
             if self._gap:
                 self._last = monotonic()
+
+    def _patience(self, block: Block) -> float:
+        """Give the seconds within which an answer must have come: on a serial line its characters take theirs."""
+        return self._timeout + (characters_ms(self.line, block) / 1_000 if self.endpoint.rtu else 0.0)
 
     async def _quiet(self, unit: int) -> None:
         """Wait until the line has been silent for its gap, but not for ever, and the unit has had its pause."""

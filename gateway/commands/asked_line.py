@@ -15,7 +15,8 @@ from parkgate.config.site import Line, Site
 from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
-from parkgate.drivers.modbus.asking import AskedDriver, Traced, stand_in
+from parkgate.drivers.modbus.asking import AskedDriver, stand_in
+from parkgate.drivers.modbus.frames import Traced
 from parkgate.drivers.modbus.plan import Block
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.control.client import NotRunning, ask

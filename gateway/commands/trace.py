@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.text import Text
 
 from parkgate.drivers.modbus import meaning
-from parkgate.drivers.modbus.asking import Traced
+from parkgate.drivers.modbus.frames import Traced
 
 
 class Trace:

@@ -84,6 +84,13 @@ async def test_a_setting_that_the_port_does_not_take_is_told_and_the_others_are_
     assert "cannot be opened" in err
 
 
+async def test_on_a_slow_line_what_a_unit_is_gets_the_time_that_its_characters_take():
+    async with Pty(Responder({2: unit()}, Rtu()), 1_200) as line:
+        url = f"modbus-rtu://{line.path}"
+        _, told = await document(url, "--units", "2", "--baudrate", "1200", "--parity", "none", "--timeout", "100ms")
+    assert told["rounds"][0]["found"][0]["product"] == "simulator"
+
+
 async def test_the_setting_of_a_sites_line_is_tried_first(tmp_path):
     async with Pty(Responder({2: unit()}, Rtu()), 9_600) as line:
         site = site_file(tmp_path, line=f"modbus-rtu://{line.path}")
