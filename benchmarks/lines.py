@@ -15,6 +15,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 SECONDS = 15.0
+SETTLED = 5
 STATE = '[[state]]\nat = "holding 0"\nequals = 1\nflag = "fault"\n'
 
 
@@ -50,13 +51,15 @@ class Serial:
             began = time.monotonic()
             agent = stack.enter_context(_agent(_site(folder, port, f"[points]\n{points}{STATE}", line)))
             first_delivered(folder, began)
-            time.sleep(2)
 
             def told() -> tuple[float, float]:
                 wire.stdin.write("\n")
                 wire.stdin.flush()
                 answers, seconds = wire.stdout.readline().split()
                 return float(answers), float(seconds)
+
+            while told()[0] < SETTLED:  # the line was opened, and its instrument was asked what it is
+                time.sleep(0.1)
 
             (answers, used), cpu, began = told(), cpu_seconds(agent.pid), time.monotonic()
             time.sleep(SECONDS)

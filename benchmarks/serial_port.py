@@ -49,7 +49,8 @@ def main(baud: int) -> None:
         question = os.read(ours, 256)
         if question not in replies:
             unit, function, _, count = struct.unpack(">BBHH", question[:6])
-            body = bytes((unit, function, 2 * count)) + bytes(2 * count)
+            known = function in (3, 4)
+            body = bytes((unit, function, 2 * count)) + bytes(2 * count) if known else bytes((unit, function | 0x80, 1))
             replies[question] = body + crc(body)
         reply = replies[question]
         for start in range(0, len(reply), PIECE):

@@ -41,6 +41,7 @@ from parkgate.drivers.modbus.frames import (
     tcp_frames,
 )
 from parkgate.drivers.modbus.plan import Block
+from parkgate.drivers.modbus.port import Port, Transport
 
 # pymodbus logs each late, odd or missing reply as an error of its own, several lines each. All of these reach us as
 # return values or exceptions and are told once, as faults that name the instrument.
@@ -173,6 +174,7 @@ class Connection:
         context.max_until_disconnect = sys.maxsize  # pymodbus would hang up after five silences; who does is `wire`
         self._asking = False
         self._open = False
+        self._port: Port | None = None
 
     @property
     def last(self) -> float:
@@ -195,6 +197,8 @@ class Connection:
             transport, _ = await asyncio.wait_for(self._client.ctx.call_create(), self._line.timeout / 1_000)
             self._client.ctx.transport = transport
             self._open = True
+            if self._endpoint.device:
+                self._port = Port(cast("Transport", transport))
             if self._line.rs485 is not None:
                 _drive(transport, self._line)
         except (OSError, ValueError, termios.error) as error:  # the last where the port lacks a parity: no OSError
@@ -207,8 +211,10 @@ class Connection:
         self._client.close()
         await asyncio.sleep(0)  # the event loop closes the socket in its next round
 
-    async def read(self, unit: int, block: Block, seconds: float) -> Frame:
+    async def read(self, unit: int, block: Block, seconds: float, takes: float) -> Frame:
         """Ask for a block; give the reply of that unit, whatever it is.
+
+        `takes`: the seconds that question and answer take on a serial wire at least.
 
         Raises:
             Lost: the connection went down.
@@ -217,14 +223,14 @@ class Connection:
 
         """
         request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=unit)
-        return await self._exchange(request, Shape(unit, request.function_code, block.size), seconds)
+        return await self._exchange(request, Shape(unit, request.function_code, block.size), seconds, takes)
 
     async def identify(self, unit: int, seconds: float) -> Frame:
         """Ask a unit what it is; as `read`."""
         request = ReadDeviceInformationRequest(read_code=identification.BASIC, dev_id=unit)
         return await self._exchange(request, Shape(unit, IDENTIFY, None), seconds)
 
-    async def _exchange(self, request: ModbusPDU, shape: Shape, seconds: float) -> Frame:
+    async def _exchange(self, request: ModbusPDU, shape: Shape, seconds: float, takes: float = 0.0) -> Frame:
         if not self._open:
             raise Lost
         context = self._client.ctx
@@ -234,6 +240,8 @@ class Connection:
             framer.shape = shape
         context.comm_params.timeout_connect = seconds
         self._asking = True
+        if self._port is not None:
+            self._port.leave(takes)
         try:
             reply = cast("_Reply", await self._client.execute(False, request))  # noqa: FBT003 - no keyword in pymodbus's protocol
         except ConnectionException:
@@ -247,6 +255,8 @@ class Connection:
             self._asking = False
             if isinstance(framer, _Rtu):
                 framer.shape = None
+            if self._port is not None:
+                self._port.watch()
         if reply.frame is None:
             raise Broken
         return reply.frame

@@ -92,7 +92,7 @@ class ModbusDriver:
 
         """
         await self._wire.settled(unit)
-        return await self._wire.ask(unit, block, f"{self._wire.line.name}, unit {unit}")
+        return await self._wire.ask(unit, block, f"{self._wire.line.name}, unit {unit}", counts=False)
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask a unit once for its device identification; many an instrument knows no such question, or is silent at it.
@@ -106,7 +106,7 @@ class ModbusDriver:
             frame = await self._wire.identify(unit)
             fits = frame is not None and (frame.unit, frame.function) == (unit, identification.FUNCTION)
             self._identities[unit] = identification.decode(frame.data) if frame is not None and fits else None
-            if frame is None and not self._wire.endpoint.rtu:
+            if frame is None and not self._wire.endpoint.device:
                 # The question is shorter than a read: who did not understand it may have lost its place in the stream.
                 await self._wire.close()
                 await self._wire.open()

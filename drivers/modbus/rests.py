@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-LATEST = 3
-"""How many times the timeout a reply may be late, and is still not taken for that to another question."""
+LATEST = 3.5
+"""How many timeouts a unit rests that owes a reply: one that is three of them late is not taken for that to another
+question, nor if the machine is busy when it comes."""
 SILENT_TURNS, SILENT_SECONDS = 3, 10.0
 """Turns in a row without an answer, and how long that lasts: when both are reached, a unit is asked more rarely."""
 FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0

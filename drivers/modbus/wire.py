@@ -16,6 +16,7 @@ from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
 from parkgate.drivers.modbus.connection import Broken, Connection, Lost, Unanswered
 from parkgate.drivers.modbus.endpoint import endpoint_of
 from parkgate.drivers.modbus.frames import BEHIND_GATEWAY, NOT_MODBUS, REFUSAL, Frame, Traced, function_of
+from parkgate.drivers.modbus.pause import Pause
 from parkgate.drivers.modbus.plan import MOST_REGISTERS, Block
 from parkgate.drivers.modbus.rests import LATEST, Rests
 from parkgate.drivers.modbus.wire_time import characters_ms, silence_ms
@@ -44,6 +45,7 @@ class Wire:
         self._last = 0.0
         self._settled = not self.endpoint.rtu
         self._connection: Connection | None = None
+        self._pause: Pause | None = None
         self._unanswered = 0
         self._most_unanswered = max(_MOST_SILENCES, units)
 
@@ -56,6 +58,8 @@ class Wire:
         """
         connection = Connection(self.line, self.endpoint, self._heard)
         await connection.opened()
+        if self._gap:
+            self._pause = Pause()
         self._connection, self._unanswered = connection, 0
         self.rests.opened()
         if not self._settled:
@@ -67,6 +71,9 @@ class Wire:
         connection, self._connection = self._connection, None
         if connection is not None:
             await connection.close()
+        if self._pause is not None:
+            self._pause.close()
+            self._pause = None
 
     def resting(self, unit: int) -> float:
         """Give the seconds for which a unit is left alone."""
@@ -81,10 +88,11 @@ class Wire:
         if owes := self.rests.owes(unit, monotonic()):
             await asyncio.sleep(owes)
 
-    async def ask(self, unit: int, block: Block, who: str, pause: float = 0.0) -> bytes | int:
+    async def ask(self, unit: int, block: Block, who: str, pause: float = 0.0, *, counts: bool = True) -> bytes | int:
         """Ask a unit for a block; give its data, or the code of an exception reply. A spoilt reply is asked for again.
 
-        `who` names it in faults; `pause` is the silence (seconds) that it needs before its next question.
+        `who` names it in faults; `pause` is the silence (seconds) that it needs before its next question. Where the
+        question `counts`, many in a row without an answer are the line's fault: a search for units has no such.
 
         Raises:
             Unreachable: the connection is lost, or nothing on the line has answered several times in a row.
@@ -100,14 +108,11 @@ class Wire:
         except Lost:
             raise self._lost() from None
         except Broken:
-            raise self._unheard(self._garbled(who, say("its answers come spoilt: the checksum is wrong"))) from None
+            fault: Fault = self._garbled(who, say("its answers come spoilt: the checksum is wrong"))
+            raise (self._unheard(fault) if counts else fault) from None
         except Unanswered as nothing:
-            now = monotonic()
-            self.rests.owe(unit, now)
-            if nothing.noise and self.endpoint.rtu:
-                raise self._unheard(self._garbled(who, say("what came back is no answer"))) from None
-            self.rests.missed(unit, now)
-            raise self._unheard(self._silent(unit, who)) from None
+            fault = self._unanswered_by(unit, who, nothing.noise, counts=counts)
+            raise (self._unheard(fault) if counts else fault) from None
         finally:
             if pause:
                 self._free_at[unit] = monotonic() + pause
@@ -123,7 +128,8 @@ class Wire:
         await self.settled(unit)
         try:
             await self._quiet(unit)
-            frame = await self._open().identify(unit, self._patience(_LONGEST_REPLY))
+            longest = characters_ms(self.line, _LONGEST_REPLY) / 1_000 if self.endpoint.rtu else 0.0
+            frame = await self._open().identify(unit, self._timeout + longest)
         except Lost:
             raise self._lost() from None
         except (Unanswered, Broken):
@@ -134,18 +140,14 @@ class Wire:
 
     async def _asked(self, unit: int, block: Block) -> Frame:
         """Put a question when the line has been silent for long enough, and give what its unit replies."""
-        seconds = self._patience(block)
+        takes = characters_ms(self.line, block) / 1_000 if self.endpoint.rtu else 0.0
         if self._gap or self._free_at:
             await self._quiet(unit)
         try:
-            return await self._open().read(unit, block, seconds)
+            return await self._open().read(unit, block, self._timeout + takes, takes)
         finally:
-            if self._gap:
+            if self._gap and not self.endpoint.rtu:
                 self._last = monotonic()
-
-    def _patience(self, block: Block) -> float:
-        """Give the seconds within which an answer must have come: on a serial line its characters take theirs."""
-        return self._timeout + (characters_ms(self.line, block) / 1_000 if self.endpoint.rtu else 0.0)
 
     async def _quiet(self, unit: int) -> None:
         """Wait until the line has been silent for its gap, but not for ever, and the unit has had its pause."""
@@ -155,7 +157,8 @@ class Wire:
             free = max(max(self._last, connection.last) + self._gap, self._free_at.get(unit, 0.0))
             if free <= now:
                 return
-            await asyncio.sleep(min(free, latest) - now)
+            wait = min(free, latest) - now
+            await (self._pause.wait(wait) if self._pause is not None else asyncio.sleep(wait))
             now = monotonic()
 
     def _open(self) -> Connection:
@@ -214,6 +217,16 @@ class Wire:
             what = say("the connection was closed")
             hint = say("It is opened again; if it happens often, look for a second program that reads this instrument.")
         return Unreachable(what, where=f"{self.line.name} ({self.line.url})", hint=hint)
+
+    def _unanswered_by(self, unit: int, who: str, noise: bytes, *, counts: bool) -> Fault:
+        """Note that a question got no answer; give the fault of its unit."""
+        now = monotonic()
+        self.rests.owe(unit, now)
+        if noise and self.endpoint.rtu:
+            return self._garbled(who, say("what came back is no answer"))
+        if counts:
+            self.rests.missed(unit, now)
+        return self._silent(unit, who)
 
     def _silent(self, unit: int, who: str) -> Silent:
         late = round(1_000 * self.rests.late(unit))

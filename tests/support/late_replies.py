@@ -38,13 +38,16 @@ class Seen:
 
 
 async def rounds(transport, count, seed, *, waits=0.02, latest=3.0):
-    """Ask `count` times, half of the answers late by up to `latest` timeouts; two units, so that others go on."""
+    """Ask `count` times, half of the answers late by up to `latest` timeouts; two units, so that others go on.
+
+    An answer that the machine's load makes later than that is not given.
+    """
     rng, seen = random.Random(seed), Seen()
 
     def answer(wire, question):
         if rng.random() < 0.5:
             seen.late += 1
-            return late(waits * (1 + rng.uniform(0.01, latest)))(wire, question)
+            return late(waits * (1 + rng.uniform(0.01, latest)), waits * (1 + latest))(wire, question)
         return honest(wire, question)
 
     everything = [instrument_at(unit, start) for unit in (1, 2) for start in STARTS]

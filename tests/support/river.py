@@ -65,7 +65,7 @@ def write_site(folder: Path, url: str, lines: dict[str, str], *, timeout: str = 
 def simulated(folder: Path, count: int, *, tank: bool = True) -> Park:
     """Give a park of one tank on OPC UA (unless without) and `count` gas detectors on Modbus TCP, on free ports."""
     lines = {"tanks": "opc.tcp://127.0.0.1:4840/test"} if tank else {}
-    lines |= {f"l{n}": "modbus-tcp://127.0.0.1:502" for n in range(1, count + 1)}
+    lines |= {f"l{n}": f"modbus-tcp://127.0.0.1:{500 + n}" for n in range(1, count + 1)}
     folder.mkdir(exist_ok=True)
     write_site(folder, "mqtt://127.0.0.1:1883", lines).rename(folder / "park.toml")
     scenario = folder / "scenario.toml"

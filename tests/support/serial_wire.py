@@ -12,6 +12,7 @@ from collections import defaultdict, deque
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic
 
 TRANSPORTS = ("rtu", "rtu-over-tcp", "tcp")
 
@@ -145,10 +146,12 @@ class SerialWire:
         task.add_done_callback(self._tasks.discard)
 
     async def _play(self, pieces, write):
-        for wait, data in pieces:
+        began = monotonic()
+        for wait, data, *latest in pieces:
             if wait:
                 await asyncio.sleep(wait)
-            write(data)
+            if not latest or latest[0] is None or monotonic() - began <= latest[0]:
+                write(data)
 
     def frame(self, question, pdu, unit=None):
         body = bytes((question.unit if unit is None else unit,)) + pdu
@@ -172,8 +175,9 @@ def silence(wire, question):
     return []
 
 
-def late(seconds):
-    return lambda wire, question: [(seconds, wire.answer(question))]
+def late(seconds, latest=None):
+    """An answer after so many seconds; none where the machine's load makes it later than `latest`."""
+    return lambda wire, question: [(seconds, wire.answer(question), latest)]
 
 
 def refuse(code):

@@ -4,23 +4,27 @@ import asyncio
 import os
 import tty
 from pathlib import Path
+from time import monotonic
 
 import pytest
 import serial
 from support.late_replies import expected, instrument_at
-from support.serial_wire import SerialWire, late
+from support.serial_wire import SerialWire, late, word
 
+from parkgate.config.profile import Point
 from parkgate.config.site import Line, Rs485
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
-from parkgate.drivers.modbus import wire as wires
+from parkgate.drivers.modbus.connection import Connection
 from parkgate.drivers.modbus.driver import ModbusDriver
+from parkgate.drivers.modbus.pause import Pause
+from parkgate.drivers.modbus.plan import Block
 
 SITE = instrument_at(1, 0)
 
 
-def driver_of(url, **line):
+def driver_of(url, site=SITE, **line):
     return ModbusDriver(
-        Line(name="rs485-1", url=url, **{"timeout": 40, "baudrate": 115_200} | line), (SITE,), lambda: 0
+        Line(name="rs485-1", url=url, **{"timeout": 40, "baudrate": 115_200} | line), (site,), lambda: 0
     )
 
 
@@ -105,16 +109,16 @@ async def test_an_answer_that_is_spoilt_twice_is_garbled_and_the_next_turn_asks_
 
 async def test_the_line_is_silent_for_its_gap_and_a_unit_has_its_pause(monkeypatch):
     waited = []
-    real = wires.asyncio.sleep
+    real = Pause.wait
 
-    async def noted(seconds, *_):
+    async def noted(pause, seconds):
         waited.append(seconds)
-        await real(seconds)
+        await real(pause, seconds)
 
     slow = SITE.model_copy(update={"pause": 80})
     async with SerialWire() as wire, driver_of(wire.url, baudrate=9_600) as driver:
         await driver.read(SITE)
-        monkeypatch.setattr(wires.asyncio, "sleep", noted)
+        monkeypatch.setattr(Pause, "wait", noted)
         await driver.read(SITE)
         assert sum(waited) <= 0.0037, "3.5 characters of 10 bits at 9600 baud"
         assert waited
@@ -143,3 +147,47 @@ async def test_who_was_asked_before_the_line_was_opened_gets_the_time_to_answer(
 class _Question:
     def __init__(self, unit):
         self.unit = unit
+
+
+async def test_a_refusal_is_known_soon_and_a_long_answer_is_not_watched_byte_by_byte(monkeypatch):
+    looked = []
+    real = Connection._drained
+
+    async def drained(connection):
+        transport = connection._client.ctx.transport
+        received = transport.intern_protocol.data_received
+        transport.intern_protocol.data_received = lambda data: (looked.append(len(data)), received(data))
+        await real(connection)
+        monkeypatch.undo()
+
+    points = tuple(Point(name=f"p{place}", at=f"holding {place}", type="uint16") for place in range(125))
+    wide = SITE.model_copy(update={"points": points})
+    async with SerialWire() as wire, driver_of(wire.url, wide, baudrate=9_600) as driver:
+        monkeypatch.setattr(Connection, "_drained", drained)
+
+        def dripping(wire, question):
+            frame = wire.answer(question)
+            return [(0.008, frame[start : start + 8]) for start in range(0, len(frame), 8)]
+
+        wire.script[1].append(dripping)
+        assert (await driver.read(wide))[0].values == tuple(word(1, place) for place in range(125))
+        assert sum(looked) == 255
+        assert len(looked) < 16, "32 pieces came"
+
+
+async def test_silences_of_a_search_are_not_the_lines_fault():
+    async with SerialWire(units=frozenset({1})) as wire, driver_of(wire.url, timeout=10) as driver:
+        for unit in range(100, 106):
+            with pytest.raises(Silent):
+                await driver.ask(unit, Block("holding", 0, 1, ()))
+        assert (await driver.read(SITE))[0].values == expected(SITE)
+
+
+async def test_a_pause_is_as_long_as_it_says_to_the_millisecond_and_can_be_given_back():
+    pause = Pause()
+    began = monotonic()
+    await pause.wait(0.00175)
+    assert monotonic() - began >= 0.00175
+    pause.close()
+    pause.close()
+    await pause.wait(0.0)

@@ -141,7 +141,7 @@ async def test_an_instrument_whose_description_does_not_fit_a_message_is_refused
 
 
 async def test_warnings_are_shown_and_do_not_fail(tmp_path):
-    site = site_file(tmp_path, more='\n[[line]]\nname = "spare"\nurl = "modbus-tcp://127.0.0.1"\n')
+    site = site_file(tmp_path, more='\n[[line]]\nname = "spare"\nurl = "modbus-tcp://127.0.0.2"\n')
     code, out, err = await verb("check", site)
     assert code == 0
     assert lines_of(err, tmp_path) == ['warning: site.toml:23: line "spare": no instrument is on this line']
@@ -149,7 +149,7 @@ async def test_warnings_are_shown_and_do_not_fail(tmp_path):
 
 
 async def test_as_json_it_says_the_same(tmp_path):
-    site = site_file(tmp_path, more='\n[[line]]\nname = "spare"\nurl = "modbus-tcp://127.0.0.1"\n')
+    site = site_file(tmp_path, more='\n[[line]]\nname = "spare"\nurl = "modbus-tcp://127.0.0.2"\n')
     code, out, err = await verb("check", site, "--json")
     told = json.loads(out)
     assert (code, err) == (0, "")
