@@ -16,7 +16,7 @@ demo: $(VENV)/run
 
 # A new file is seen by a strict editable install only after it is made again, hence `link` each time.
 test: need $(VENV)/develop link
-	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(TESTS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=loadgroup $(TESTS)
 
 check: $(VENV)/develop link
 	$(BIN)/ruff format --check .

@@ -1,6 +1,9 @@
 """A gateway's clock that is wrong, and is set: nothing is lost, nothing out of order, and every mark is right."""
 
+import pytest
 from chaos import clocks
+
+pytestmark = pytest.mark.xdist_group("agents")
 
 
 async def test_a_start_in_1970_collects_at_once_and_delivers_once_the_clock_is_set(tmp_path):

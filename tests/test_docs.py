@@ -222,6 +222,7 @@ def account(first=None):
     return names["Account"](first)
 
 
+@pytest.mark.xdist_group("agents")
 def test_the_test_that_the_developers_document_shows_passes(tmp_path):
     consumer, _ = blocks("docs/developer.md", "python")
     (tmp_path / "test_consumer.py").write_text(consumer, encoding="utf-8")

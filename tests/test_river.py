@@ -14,6 +14,8 @@ from parkgate.gateway.messages import models
 from parkgate.gateway.messages.schema import SCHEMAS, json_schema
 from parkgate.simulator.agent import Agent
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 NAMES = ("tank", "gas-1", "gas-2")
 
 

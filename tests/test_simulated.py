@@ -15,6 +15,8 @@ from parkgate.gateway.messages import models
 from parkgate.simulator.agent import Agent
 from parkgate.simulator.modbus import ModbusPlant
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 ANY = "modbus-tcp://127.0.0.1:0"
 REAL_LINE = """
 [[line]]

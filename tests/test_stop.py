@@ -11,6 +11,8 @@ from support.subscriber import Subscriber
 
 from parkgate.simulator.agent import Agent
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 NAMES = ("tank", "gas-1")
 PROMISED = 10.0
 """Seconds: what `parkgate run` promises its service manager."""

@@ -64,6 +64,7 @@ _FAILED = re.compile(r"^(?:FAILED|ERROR) (\S+)", re.MULTILINE)
 _STORING, _FORWARDING = "tests/gateway/storing/test_{}.py", "tests/gateway/forwarding/test_{}.py"
 _STORED = tuple(_STORING.format(name) for name in ("outbox", "reader", "keeper", "space", "migrations"))
 _SENT = tuple(_FORWARDING.format(name) for name in ("lanes", "ramp", "refused", "verdicts", "forwarder"))
+_LOOPS = tuple(_FORWARDING.format(name) for name in ("uplink", "waits", "forwarder"))
 _DAMAGED = (_STORING.format("damage"),)
 _SPOKEN = tuple(_FORWARDING.format(name) for name in ("publisher", "dialect", "forwarder", "publisher_mosquitto"))
 _DAYS = (
@@ -78,8 +79,8 @@ TESTS: dict[str, tuple[str, ...]] = {
     "gateway/storing/pace.py": (_STORING.format("pace"), *_STORED),
     "gateway/storing/progress.py": (_STORING.format("progress"), *_STORED, _FORWARDING.format("forwarder"), *_DAYS),
     "gateway/storing/space.py": (_STORING.format("space"), *_STORED, *_DAYS),
-    "gateway/forwarding/forwarder.py": (_FORWARDING.format("forwarder"), *_DAYS, "tests/gateway/test_agent.py"),
-    "gateway/forwarding/session.py": (_FORWARDING.format("forwarder"), *_DAYS, "tests/gateway/test_agent.py"),
+    "gateway/forwarding/forwarder.py": (*_LOOPS, *_DAYS, "tests/gateway/test_agent.py"),
+    "gateway/forwarding/session.py": (*_LOOPS, *_DAYS, "tests/gateway/test_agent.py"),
     "gateway/forwarding/lanes.py": (*_SENT, *_DAYS),
     "gateway/forwarding/publisher.py": _SPOKEN,
     "gateway/forwarding/ramp.py": (_FORWARDING.format("ramp"), *_SENT, *_DAYS),

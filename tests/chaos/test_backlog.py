@@ -1,6 +1,9 @@
 """A short backlog: what is asserted is order and completeness; `make chaos` measures a long one."""
 
+import pytest
 from chaos.backlog import run
+
+pytestmark = pytest.mark.xdist_group("agents")
 
 JUDGED = {
     "the backlog is drained", "alarms at the end of the backlog come first", "live and alarms pass the backlog",

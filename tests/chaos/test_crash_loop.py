@@ -1,6 +1,9 @@
 """A short crash loop; `make chaos` makes the long one."""
 
+import pytest
 from chaos.crash_loop import run
+
+pytestmark = pytest.mark.xdist_group("agents")
 
 
 def test_an_agent_that_is_killed_again_and_again_loses_nothing_that_it_committed():

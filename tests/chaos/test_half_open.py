@@ -6,6 +6,8 @@ import pytest
 from chaos.half_open import PERIODS, run
 from support.netns import Namespace
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 
 def namespaces():
     return subprocess.run(["ip", "netns", "list"], capture_output=True, text=True, check=True).stdout

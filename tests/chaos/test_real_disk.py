@@ -3,6 +3,8 @@
 import pytest
 from chaos.real_disk import run
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 
 @pytest.mark.root
 def test_a_full_and_a_read_only_disk_lose_nothing_and_stop_nothing():

@@ -9,6 +9,8 @@ import pytest
 from chaos.slow_flash import lateness, run, slowed
 from support.cgroup import Cgroup
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 SYNC = """
 import os, sys, time
 file = os.open(sys.argv[1], os.O_CREAT | os.O_WRONLY)

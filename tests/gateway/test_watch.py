@@ -21,6 +21,8 @@ from parkgate.gateway.commands.subscriber import Message, Subscriber
 from parkgate.gateway.control.client import NotRunning
 from parkgate.gateway.control.server import ControlServer
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 PATIENCE = 30.0
 VERB = (
     "import argparse, sys\nfrom parkgate.gateway.commands import watch\n"

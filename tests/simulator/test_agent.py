@@ -10,6 +10,8 @@ import pytest
 
 from parkgate.simulator.agent import Agent
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 PATIENCE = 20.0
 
 

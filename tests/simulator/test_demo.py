@@ -19,6 +19,8 @@ from support.broker import Mosquitto, free_port
 from parkgate.simulator.commands import demo
 from parkgate.simulator.platform import Platform
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 PATIENCE = 180.0
 VERB = (
     "import argparse, sys\nfrom parkgate.simulator.commands import demo\n"

@@ -27,6 +27,8 @@ from parkgate.simulator.testing import (
     site_in,
 )
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 SITE = """
 [gateway]
 site = 's'

@@ -18,6 +18,8 @@ import pytest
 from parkgate.simulator.commands import simulate
 from parkgate.simulator.truth import Truth
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 PROGRAM = """
 import argparse, sys
 from parkgate.simulator.commands import simulate

@@ -148,6 +148,7 @@ async def test_the_link_of_an_uplink_leads_to_its_broker_and_is_cut_on_cue(scena
         writer.close()
 
 
+@pytest.mark.xdist_group("agents")
 async def test_a_bad_day_in_half_a_minute_through_the_real_gateway_has_no_wrong_value():
     command = ("demo", "--scenario", "bad-day", "--speed", "480", "--for", "30s", "--judge", "--json")
     process = await asyncio.create_subprocess_exec(

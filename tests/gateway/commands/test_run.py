@@ -16,6 +16,8 @@ from parkgate.gateway.storing.migrations import SCHEMA
 from parkgate.simulator.agent import Agent
 from parkgate.simulator.modbus import ModbusPlant
 
+pytestmark = pytest.mark.xdist_group("agents")
+
 ANY = "modbus-tcp://127.0.0.1:0"
 ROOT = "park/v1/xuwei/gw-01"
 

@@ -343,3 +343,9 @@ async def test_declarations_that_no_fewer_events_can_say_are_kept_beyond_the_bud
     await outbox.commit()
     assert not await keeper.make_room()
     assert reader.state.expired == 0
+
+
+async def test_rows_of_several_ranges_are_as_many_as_were_asked_for_all_in_all(outbox, clock):
+    await fill(outbox, clock, 12)
+    found = await outbox.ask(lambda file: file.rows([(1, 3), (5, 9), (11, 12)], 4))
+    assert [row[0] for row in found] == [1, 2, 3, 5]
