@@ -97,7 +97,16 @@ class Agent:
         """
         world, window = self._world, commit_window(self.site)
         self.outbox = Outbox.open(self.site.gateway.data, world.clock, window, world.rng, world.footing)
-        await self._build()
+        try:
+            await self._build()
+            return await self._live()
+        finally:
+            if self.outbox.durable:
+                self._time.keep()
+            await self.outbox.close()
+
+    async def _live(self) -> Mapping[str, object]:
+        """Run the loops until told to stop, or one ends by itself; give the account."""
         tasks = self._start()
         notify("READY=1")
         _log.info(say("collecting from {count} instruments", count=len(self.site.instruments)))
@@ -110,9 +119,6 @@ class Agent:
             return await self._end(tasks)
         finally:
             await cancelled((stopping, *tasks), LEAVING)
-            if self.outbox.durable:
-                self._time.keep()
-            await self.outbox.close()
 
     def stop(self) -> None:
         """Ask the agent to flush and leave; asked again, it leaves without waiting for the brokers."""

@@ -146,6 +146,8 @@ class World:
         self.loop.call_soon(self._listen, life)
 
     def _listen(self, life: Life) -> None:
+        if life.running.done():
+            return  # it found no outbox that it may use
         self.judge.opened(life.agent.outbox)
         life.stored = life.agent.outbox.newest
         life.agent.outbox.followers[0] = lambda records: None if life.dead else self.judge.follow(records)
