@@ -55,12 +55,6 @@ def test_a_small_message_that_was_quick_opens_no_door_for_large_ones():
     assert ramp.allowed == LEAST
 
 
-def test_half_of_an_odd_allowance_is_whole_bytes():
-    ramp = Ramp(3 * FULL, 2 * FULL + 1)
-    ramp.acknowledged(SLOW + 1, FULL)
-    assert ramp.allowed == FULL
-
-
 def test_one_message_may_always_go_and_more_only_as_far_as_is_allowed():
     ramp = Ramp(FULL)
     assert ramp.admits(0, FULL)
