@@ -241,7 +241,7 @@ def _make(folder: Path) -> None:
     """Make a folder, and those above it that are missing."""
     for each in reversed([folder, *folder.parents]):
         if not each.exists():
-            each.mkdir(mode=0o750, exist_ok=True)
+            each.mkdir(exist_ok=True)
             _hand_over(each)
 
 

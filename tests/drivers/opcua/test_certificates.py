@@ -100,7 +100,6 @@ def test_what_is_trusted_is_replaced_and_removed_by_line(tmp_path):
     assert certificates.pinned(own, "dcs") is None
 
 
-@pytest.mark.skipif(os.geteuid() != 0, reason="needs root")
 @pytest.mark.root
 def test_what_root_makes_belongs_to_whom_the_data_folder_belongs(tmp_path):
     data = tmp_path / "data"
