@@ -6,7 +6,7 @@ import zoneinfo
 from collections.abc import Iterator, Mapping, Sequence
 
 from parkgate.config.language import say
-from parkgate.config.line_checks import PROTOCOLS, Finding
+from parkgate.config.line_checks import PROTOCOLS, Finding, kind_of
 from parkgate.config.login_checks import login_findings
 from parkgate.config.problem import shown, suggestion
 from parkgate.config.resolve import Entry
@@ -17,6 +17,7 @@ _BROKERS = ("mqtt", "mqtts")
 _SOCKET = "/control.sock"
 _SOCKET_BYTES = 100
 _SHORTEST_MS = 5
+_LAST_UNIT = 247  # MODBUS over Serial Line V1.02, 2.2
 _LONGEST_MS = 3_600_000
 
 
@@ -80,6 +81,8 @@ def instrument_findings(instrument: Instrument, line: Line) -> Iterator[Finding]
             spoken=spoken,
         )
         yield "profile", text
+    if kind_of(line) in {"rtu", "rtu-over-tcp"} and not 1 <= instrument.unit <= _LAST_UNIT:
+        yield "unit", say("must be 1 to 247 on a serial line: 0 speaks to all, and nobody answers")
     if instrument.heartbeat is not None and instrument.heartbeat <= instrument.every:
         text = say(
             'profile "{profile}" gives its heartbeat {limit} ms to change, which must be longer than the period of the '

@@ -14,7 +14,7 @@ from parkgate.drivers.driver import Driver
 from parkgate.drivers.faults import Fault
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.modbus.address import REGISTERS, Table
-from parkgate.drivers.modbus.asking import AskedDriver, stand_in
+from parkgate.drivers.modbus.asking import AskedDriver
 from parkgate.drivers.modbus.plan import MOST_BITS, MOST_REGISTERS, Block
 from parkgate.gateway.collecting.collector import Collector
 
@@ -54,7 +54,7 @@ class Visits:
             return {"error": say("a question needs unit, table, start and count as Modbus has them")}
 
         async def work(driver: AskedDriver) -> Answer:
-            return {"identity": _told(await driver.identify(stand_in(str(line), unit)))}
+            return {"identity": _told(await driver.who(unit))}
 
         return await self._visited(line, work)
 

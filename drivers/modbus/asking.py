@@ -1,11 +1,11 @@
-"""A Modbus driver as people ask it, question by question: its shape, and whom it is asked about."""
+"""A Modbus driver as people ask it, question by question."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from parkgate.config.site import Instrument
 from parkgate.drivers.driver import Driver
+from parkgate.drivers.identity import Identity
 from parkgate.drivers.modbus.frames import Traced
 from parkgate.drivers.modbus.plan import Block
 
@@ -17,11 +17,10 @@ class AskedDriver(Driver, Protocol):
         """Ask a unit for one block; give its data, or the code of an exception reply."""
         ...
 
+    async def who(self, unit: int) -> Identity | None:
+        """Ask a unit what it is; None where it says nothing of use."""
+        ...
+
     def trace(self, traced: Traced | None) -> None:
         """Tell of every frame from now on."""
         ...
-
-
-def stand_in(line: str, unit: int) -> Instrument:
-    """Give an instrument of which nothing is known but its line and its unit."""
-    return Instrument(name=f"unit-{unit}", line=line, unit=unit, every=1_000, profile="", protocol="modbus", points=())

@@ -31,6 +31,7 @@ from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.endpoint import Endpoint
 from parkgate.drivers.modbus.frames import (
     IDENTIFY,
+    LONGEST_FRAME,
     NOT_MODBUS,
     Frame,
     Shape,
@@ -54,7 +55,7 @@ _REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
     "input": ReadInputRegistersRequest,
 }
 _PARITIES: Final = {"none": "N", "even": "E", "odd": "O"}
-_BUFFER = 4_096  # bytes; with its own 264 pymodbus drops a late reply and the right one if they come in one piece
+_BUFFER = 1_024  # bytes; with its own 264 pymodbus drops a late reply and the right one if they come in one piece
 
 
 class Lost(Exception):
@@ -119,10 +120,12 @@ class _Rtu(FramerRTU):
         self.traced: Traced | None = None
         self.last = monotonic()
         self._heard = heard
+        self._echo = b""
 
     def buildFrame(self, message: ModbusPDU) -> bytes:  # noqa: N802 - pymodbus's name
         """Give the bytes of a request."""
-        return _told(self, super().buildFrame(message))
+        self._echo = super().buildFrame(message)
+        return _told(self, self._echo)
 
     def handleFrame(self, data: bytes, exp_devid: int, exp_tid: int) -> tuple[int, ModbusPDU | None]:  # noqa: N802 - the same
         """Give how many bytes are done with, and the reply awaited if it is complete."""
@@ -131,8 +134,11 @@ class _Rtu(FramerRTU):
         if shape is not None and coming(data, shape):
             return 0, None
         used = 0
-        for frame in rtu_frames(data, _sound):
+        for frame in rtu_frames(data):
             used = frame.end
+            if data[frame.start : frame.end] == self._echo:
+                self._echo = b""  # of coils 768 to 1023 the question looks like an answer
+                continue
             if self.traced:
                 self.traced(False, data[frame.start : frame.end])  # noqa: FBT003 - no keyword in a Callable
             if shape is not None and frame.may_answer(shape):
@@ -142,17 +148,13 @@ class _Rtu(FramerRTU):
             if self.traced:
                 self.traced(False, data[used:])  # noqa: FBT003 - the same
             return len(data), _Reply(exp_devid, exp_tid, None)
-        return used, None
+        return max(used, len(data) - LONGEST_FRAME), None
 
 
 def _told(framer: _Framer, frame: bytes) -> bytes:
     if framer.traced:
         framer.traced(True, frame)  # noqa: FBT003 - no keyword in a Callable
     return frame
-
-
-def _sound(frame: bytes) -> bool:
-    return FramerRTU.check_CRC(frame[:-2], int.from_bytes(frame[-2:], "big"))
 
 
 class Connection:
@@ -180,6 +182,11 @@ class Connection:
     def last(self) -> float:
         """Give when the last byte of a serial line came, by the monotonic clock."""
         return self._framer.last if isinstance(self._framer, _Rtu) else 0.0
+
+    @property
+    def is_open(self) -> bool:
+        """Tell whether it was opened and not lost since."""
+        return self._open
 
     def trace(self, traced: Traced | None) -> None:
         """Tell of every frame from now on."""

@@ -10,13 +10,12 @@ from typing import Self
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Between, Now, Standing, nothing
-from parkgate.drivers.faults import Silent
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.modbus import identification
 from parkgate.drivers.modbus.frames import BEHIND_GATEWAY, Traced
 from parkgate.drivers.modbus.plan import Block
 from parkgate.drivers.modbus.route import Route, Turn
-from parkgate.drivers.modbus.wire import Wire
+from parkgate.drivers.modbus.wire import Wire, named, unreached
 from parkgate.drivers.snapshot import Snapshot
 
 
@@ -31,7 +30,7 @@ class ModbusDriver:
     """
 
     def __init__(self, line: Line, instruments: Sequence[Instrument], now: Now) -> None:
-        self._wire = Wire(line, len(instruments))
+        self._wire = Wire(line, instruments)
         self._now = now
         self._routes = {instrument.name: Route(instrument) for instrument in instruments}
         self._identities: dict[int, Identity | None] = {}
@@ -65,23 +64,23 @@ class ModbusDriver:
             Garbled: a reply did not fit its request.
 
         """
-        unit, pause = instrument.unit, instrument.pause / 1_000
-        if rests := self._wire.resting(unit):
-            raise self._left_alone(instrument, rests)
-        who = self._named(instrument)
+        unit, who = instrument.unit, named(instrument)
+        self._wire.may_be_asked(unit, who)
         at = self._now()
         turn = Turn(self._routes[instrument.name], at)
         block = turn.next()
         while block:
             if turn.wait:
                 await asyncio.sleep(turn.wait / 1_000)
-            answer = await self._wire.ask(unit, block, who, pause)
+            answer = await self._wire.ask(unit, block, who)
             if isinstance(answer, int) and answer in BEHIND_GATEWAY:
-                raise self._unreached(unit, who, answer)
+                self._wire.missed(unit)
+                raise unreached(who, answer)
             turn.take(block, answer)
             at = self._now()
             if block := turn.next():
                 await between(instrument)
+                self._wire.may_be_asked(unit, who)  # another instrument of this unit may have been asked in between
         return (turn.close(at),)
 
     async def ask(self, unit: int, block: Block) -> bytes | int:
@@ -91,8 +90,25 @@ class ModbusDriver:
             Unreachable, Silent, Garbled: as `read`.
 
         """
-        await self._wire.settled(unit)
-        return await self._wire.ask(unit, block, f"{self._wire.line.name}, unit {unit}", counts=False)
+        who = say("{line}, unit {unit}", line=self._wire.line.name, unit=unit)
+        self._wire.may_be_asked(unit, who)
+        return await self._wire.ask(unit, block, who, counts=False)
+
+    async def who(self, unit: int) -> Identity | None:
+        """Ask a unit for its device identification; None where it says nothing of use.
+
+        Raises:
+            Unreachable: the connection is lost.
+
+        """
+        frame = await self._wire.identify(unit)
+        if frame is None and not self._wire.endpoint.device:
+            # The question is shorter than a read: who did not understand it may have lost its place in the stream.
+            await self._wire.close()
+            await self._wire.open()
+        if frame is None or (frame.unit, frame.function) != (unit, identification.FUNCTION):
+            return None
+        return identification.decode(frame.data)
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask a unit once for its device identification; many an instrument knows no such question, or is silent at it.
@@ -101,39 +117,12 @@ class ModbusDriver:
             Unreachable: the connection is lost.
 
         """
-        unit = instrument.unit
-        if unit not in self._identities:
-            frame = await self._wire.identify(unit)
-            fits = frame is not None and (frame.unit, frame.function) == (unit, identification.FUNCTION)
-            self._identities[unit] = identification.decode(frame.data) if frame is not None and fits else None
-            if frame is None and not self._wire.endpoint.device:
-                # The question is shorter than a read: who did not understand it may have lost its place in the stream.
-                await self._wire.close()
-                await self._wire.open()
-        return self._identities[unit]
+        if instrument.unit not in self._identities:
+            self._identities[instrument.unit] = None  # whatever becomes of it, even if it costs the connection
+            self._identities[instrument.unit] = await self.who(instrument.unit)
+        return self._identities[instrument.unit]
 
     def standing(self, instrument: Instrument) -> Standing:
         """Tell which points an instrument refuses, and whether it was silent for so long that it is asked rarely."""
         rests = self._wire.resting(instrument.unit) if self._wire.rests.demoted(instrument.unit) else 0.0
         return Standing(self._routes[instrument.name].unsupported(), rests)
-
-    def _named(self, instrument: Instrument) -> str:
-        return f"{instrument.name} ({self._wire.line.name}, unit {instrument.unit})"
-
-    def _left_alone(self, instrument: Instrument, rests: float) -> Silent:
-        """Give the fault of a turn in which nothing was asked."""
-        if self._wire.rests.demoted(instrument.unit):
-            what = say("it has been silent for long and is asked again in {seconds} s", seconds=round(rests) or 1)
-            hint = say("Check its power, its wiring and its unit number; it comes back by itself.")
-        else:
-            what = say("it is not asked for {ms} ms more: its late answer may still come", ms=round(rests * 1_000) or 1)
-            hint = say("If it is so often, allow the line a longer timeout.")
-        return Silent(what, where=self._named(instrument), hint=hint)
-
-    def _unreached(self, unit: int, who: str, code: object) -> Silent:
-        self._wire.missed(unit)
-        return Silent(
-            say("the gateway on this line cannot reach it (exception {code})", code=code),
-            where=who,
-            hint=say("Check the wiring behind that gateway, the instrument's power and its unit number."),
-        )

@@ -28,8 +28,9 @@ _OBJECTS = 8  # unit, function, MEI type, read code, conformity, more follows, n
 
 Traced = Callable[[bool, bytes], None]
 """Told of every frame: whether it was sent, and its bytes."""
-SoundCrc = Callable[[bytes], bool]
-"""Tell whether the last two bytes of a frame are the CRC of those before."""
+LONGEST_FRAME = 256
+"""Bytes of an RTU frame (V1.02, 2.4); what is older among bytes that fit nothing is no part of a frame to come."""
+_MOST_DATA = 250
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +67,23 @@ NOT_MODBUS = Frame(0, 0, b"", 0)
 """Stands for bytes that no Modbus TCP instrument sends."""
 
 
+def _entry(byte: int) -> int:
+    for _ in range(8):
+        byte = byte >> 1 ^ 0xA001 if byte & 1 else byte >> 1
+    return byte
+
+
+_CRC = tuple(_entry(byte) for byte in range(256))
+
+
+def crc(data: bytes) -> bytes:
+    """Give the CRC-16 of an RTU frame's bytes as it stands behind them (V1.02, 6.2.2): 0xA001, low byte first."""
+    value = 0xFFFF
+    for byte in data:
+        value = value >> 8 ^ _CRC[(value ^ byte) & 0xFF]
+    return value.to_bytes(2, "little")
+
+
 def tcp_frames(data: bytes) -> Iterator[tuple[int, Frame]]:
     """Give the whole frames of a Modbus TCP stream with their transactions (MODBUS Messaging on TCP/IP V1.0b, 3.1.3).
 
@@ -84,13 +102,13 @@ def tcp_frames(data: bytes) -> Iterator[tuple[int, Frame]]:
         start = end
 
 
-def rtu_frames(data: bytes, sound: SoundCrc) -> Iterator[Frame]:
+def rtu_frames(data: bytes) -> Iterator[Frame]:
     """Give the whole frames among the bytes of a serial line, whatever stands around them."""
     start = 0
     while len(data) - start >= _EXCEPTION:
         length = _length(data, start)
-        if length and len(data) - start >= length and sound(data[start : start + length]):
-            end = start + length
+        end = start + length
+        if length and len(data) >= end and crc(data[start : end - 2]) == data[end - 2 : end]:
             yield Frame(data[start], data[start + 1], data[start + 2 : end - 2], end, start)
             start = end
         else:
@@ -121,7 +139,8 @@ def _length(data: bytes, start: int) -> int:
     if function & REFUSAL and function & ~REFUSAL in _READS | {IDENTIFY}:
         return _EXCEPTION
     if function in _READS:
-        return _AROUND + data[start + 2] if len(data) > start + 2 else 0
+        count = data[start + 2] if len(data) > start + 2 else 0
+        return _AROUND + count if 0 < count <= _MOST_DATA else 0
     if function != IDENTIFY or len(data) < start + _OBJECTS:
         return 0
     place = start + _OBJECTS

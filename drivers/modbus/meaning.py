@@ -13,7 +13,7 @@ from typing import Final
 
 from parkgate.config.language import say
 from parkgate.drivers.modbus import identification
-from parkgate.drivers.modbus.frames import REFUSAL
+from parkgate.drivers.modbus.frames import REFUSAL, crc
 
 _READS: Final = frozenset({1, 2, 3, 4})
 _MBAP = struct.Struct(">HHHB")
@@ -65,16 +65,6 @@ def exception(code: int) -> str:
         return say("exception {code}, which the standard does not know", code=code)
     name, sense = _EXCEPTIONS[code]
     return say("exception {code}, {name}: {sense}", code=code, name=name, sense=sense())
-
-
-def crc(data: bytes) -> bytes:
-    """Give the CRC-16 of an RTU frame's bytes as it stands behind them: polynomial 0xA001, low byte first."""
-    value = 0xFFFF
-    for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ 0xA001 if value & 1 else value >> 1
-    return value.to_bytes(2, "little")
 
 
 def _of_rtu(frame: bytes, *, sent: bool) -> Meaning:

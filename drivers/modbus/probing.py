@@ -7,19 +7,17 @@ from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from parkgate.config.language import say
 from parkgate.config.site import Instrument
-from parkgate.drivers.faults import Silent
 from parkgate.drivers.modbus.address import Table
 from parkgate.drivers.modbus.assistant import Advice, Place, advise, missing
 from parkgate.drivers.modbus.frames import BEHIND_GATEWAY
 from parkgate.drivers.modbus.plan import Block, Field, plan
 from parkgate.drivers.modbus.route import Route, Turn
+from parkgate.drivers.modbus.wire import named, unreached
 from parkgate.drivers.snapshot import Snapshot
 
 MOST_BESIDE = 32
 """How many requests more than planned a probe may spend on what stands beside doubtful points: the line is shared."""
-Cells = dict[tuple[Table, int], int]
 
 
 class Asked(Protocol):
@@ -41,7 +39,7 @@ class Probe:
 
     instrument: Instrument
     snapshot: Snapshot
-    cells: Cells
+    cells: dict[tuple[Table, int], int]
     refused: dict[tuple[Table, int], int]
 
     def fields(self) -> Iterator[Field]:
@@ -66,17 +64,13 @@ async def probe(line: Asked, instrument: Instrument, now: Callable[[], int]) -> 
         Unreachable, Silent, Garbled: as a driver does; Unusable: a point cannot be read as configured.
 
     """
-    cells: Cells = {}
+    cells: dict[tuple[Table, int], int] = {}
     refused: dict[tuple[Table, int], int] = {}
     turn = Turn(Route(instrument), now())
     while block := turn.next():
         answer = await line.ask(instrument.unit, block)
         if answer in BEHIND_GATEWAY:
-            raise Silent(
-                say("the gateway on this line cannot reach it (exception {code})", code=answer),
-                where=f"{instrument.name} ({instrument.line}, unit {instrument.unit})",
-                hint=say("Check the wiring behind that gateway, the instrument's power and its unit number."),
-            )
+            raise unreached(named(instrument), int(answer))
         if isinstance(answer, bytes):
             _keep(cells, block, answer)
         else:
@@ -110,7 +104,7 @@ async def advices(line: Asked, probed: Probe, wanted: Collection[str] = ()) -> d
     return found
 
 
-def _keep(cells: Cells, block: Block, data: bytes) -> None:
+def _keep(cells: dict[tuple[Table, int], int], block: Block, data: bytes) -> None:
     for index in range(block.count):
         if block.of_bits:
             value = data[index // 8] >> index % 8 & 1

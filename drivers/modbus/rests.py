@@ -14,8 +14,9 @@ LATEST = 3.5
 question, nor if the machine is busy when it comes."""
 SILENT_TURNS, SILENT_SECONDS = 3, 10.0
 """Turns in a row without an answer, and how long that lasts: when both are reached, a unit is asked more rarely."""
-FIRST_PAUSE, LONGEST_PAUSE = 5.0, 60.0
-"""Seconds between two questions to a silent unit: at first, and the most, after doubling each time."""
+FIRST_PAUSE, LONGEST_PAUSE = 5.0, 55.0
+"""Seconds between two questions to a silent unit: at first, and the most, after doubling each time. Below a minute, so
+that one that is read once a minute is asked at each turn."""
 _NEVER = float("-inf")
 
 

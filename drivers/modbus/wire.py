@@ -8,10 +8,11 @@ asked by somebody else just before this line was opened gets the time to answer.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from time import monotonic
 
 from parkgate.config.language import say
-from parkgate.config.site import Line
+from parkgate.config.site import Instrument, Line
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
 from parkgate.drivers.modbus.connection import Broken, Connection, Lost, Unanswered
 from parkgate.drivers.modbus.endpoint import endpoint_of
@@ -27,14 +28,14 @@ _LONGEST_REPLY = Block("holding", 0, MOST_REGISTERS, ())
 
 
 class Wire:
-    """A line and who may be asked on it now; `units` is how many instruments it has.
+    """A line and who may be asked on it now; `instruments` are those that are on it.
 
     Raises:
         Unusable: the line's URL cannot work as configured.
 
     """
 
-    def __init__(self, line: Line, units: int) -> None:
+    def __init__(self, line: Line, instruments: Sequence[Instrument]) -> None:
         self.traced: Traced | None = None
         self.line = line
         self.endpoint = endpoint_of(line)
@@ -47,7 +48,9 @@ class Wire:
         self._connection: Connection | None = None
         self._pause: Pause | None = None
         self._unanswered = 0
-        self._most_unanswered = max(_MOST_SILENCES, units)
+        self._silent_units: set[int] = set()
+        self._units = frozenset(each.unit for each in instruments)
+        self._pauses = {each.unit: each.pause / 1_000 for each in instruments if each.pause}
 
     async def open(self) -> None:
         """Connect.
@@ -61,6 +64,7 @@ class Wire:
         if self._gap:
             self._pause = Pause()
         self._connection, self._unanswered = connection, 0
+        self._silent_units.clear()
         self.rests.opened()
         if not self._settled:
             await asyncio.sleep(LATEST * self._timeout)
@@ -83,16 +87,29 @@ class Wire:
         """Note that a unit cannot be reached, by what somebody else on the line says."""
         self.rests.missed(unit, monotonic())
 
-    async def settled(self, unit: int) -> None:
-        """Wait until a unit owes no reply."""
-        if owes := self.rests.owes(unit, monotonic()):
-            await asyncio.sleep(owes)
+    def may_be_asked(self, unit: int, who: str) -> None:
+        """See that a unit is not left alone now.
 
-    async def ask(self, unit: int, block: Block, who: str, pause: float = 0.0, *, counts: bool = True) -> bytes | int:
+        Raises:
+            Silent: it is.
+
+        """
+        now = monotonic()
+        if not (rests := self.rests.rests(unit, now)):
+            return
+        if self.rests.owes(unit, now):
+            what = say("it is not asked for {ms} ms more: its late answer may still come", ms=round(rests * 1_000) or 1)
+            hint = say("If it is so often, allow the line a longer timeout.")
+        else:
+            what = say("it has been silent for long and is asked again in {seconds} s", seconds=round(rests) or 1)
+            hint = say("Check its power, its wiring and its unit number; it comes back by itself.")
+        raise Silent(what, where=who, hint=hint)
+
+    async def ask(self, unit: int, block: Block, who: str, *, counts: bool = True) -> bytes | int:
         """Ask a unit for a block; give its data, or the code of an exception reply. A spoilt reply is asked for again.
 
-        `who` names it in faults; `pause` is the silence (seconds) that it needs before its next question. Where the
-        question `counts`, many in a row without an answer are the line's fault: a search for units has no such.
+        `who` names it in faults. Where the question `counts`, many in a row without an answer are the line's fault: a
+        search for units has no such.
 
         Raises:
             Unreachable: the connection is lost, or nothing on the line has answered several times in a row.
@@ -109,23 +126,21 @@ class Wire:
             raise self._lost() from None
         except Broken:
             fault: Fault = self._garbled(who, say("its answers come spoilt: the checksum is wrong"))
-            raise (self._unheard(fault) if counts else fault) from None
+            raise (self._unheard(unit, fault) if counts else fault) from None
         except Unanswered as nothing:
             fault = self._unanswered_by(unit, who, nothing.noise, counts=counts)
-            raise (self._unheard(fault) if counts else fault) from None
-        finally:
-            if pause:
-                self._free_at[unit] = monotonic() + pause
+            raise (self._unheard(unit, fault) if counts else fault) from None
         return self._checked(frame, unit, block, who)
 
     async def identify(self, unit: int) -> Frame | None:
-        """Ask a unit what it is; None if nothing came that could be read.
+        """Ask a unit what it is; None if nothing came that could be read, or it owes a reply and is not asked.
 
         Raises:
             Unreachable: the connection is lost.
 
         """
-        await self.settled(unit)
+        if self.rests.owes(unit, monotonic()):
+            return None
         try:
             await self._quiet(unit)
             longest = characters_ms(self.line, _LONGEST_REPLY) / 1_000 if self.endpoint.rtu else 0.0
@@ -135,7 +150,7 @@ class Wire:
         except (Unanswered, Broken):
             return None
         finally:
-            self._last = monotonic()
+            self._asked_now(unit)
         return None if frame is NOT_MODBUS else frame
 
     async def _asked(self, unit: int, block: Block) -> Frame:
@@ -145,24 +160,35 @@ class Wire:
             await self._quiet(unit)
         try:
             return await self._open().read(unit, block, self._timeout + takes, takes)
+        except (Unanswered, Broken):
+            raise
+        except BaseException:  # lost or cancelled behind the question: its reply may still come
+            self.rests.owe(unit, monotonic())
+            raise
         finally:
-            if self._gap and not self.endpoint.rtu:
-                self._last = monotonic()
+            self._asked_now(unit)
+
+    def _asked_now(self, unit: int) -> None:
+        """Note that a question was put: the line and its unit have their pauses from now on."""
+        if self._gap and not self.endpoint.rtu:
+            self._last = monotonic()
+        if pause := self._pauses.get(unit):
+            self._free_at[unit] = monotonic() + pause
 
     async def _quiet(self, unit: int) -> None:
-        """Wait until the line has been silent for its gap, but not for ever, and the unit has had its pause."""
+        """Wait until the line has been silent for its gap, noise notwithstanding, and the unit has had its pause."""
         connection, now = self._open(), monotonic()
-        latest = now + self._timeout
-        while now < latest:
-            free = max(max(self._last, connection.last) + self._gap, self._free_at.get(unit, 0.0))
-            if free <= now:
+        latest, free_at = now + self._timeout, self._free_at.get(unit, 0.0)
+        while True:
+            silent = max(self._last, connection.last) + self._gap
+            wait = max(min(silent, latest), free_at) - now
+            if wait <= 0.0:
                 return
-            wait = min(free, latest) - now
             await (self._pause.wait(wait) if self._pause is not None else asyncio.sleep(wait))
             now = monotonic()
 
     def _open(self) -> Connection:
-        if self._connection is None:
+        if self._connection is None or not self._connection.is_open:
             raise Lost
         self._connection.trace(self.traced)
         return self._connection
@@ -173,8 +199,9 @@ class Wire:
     def _checked(self, frame: Frame, unit: int, block: Block, who: str) -> bytes | int:
         """Hold a reply against its question."""
         if frame is NOT_MODBUS:
-            raise self._unheard(self._garbled(who, say("what came back is not Modbus TCP")))
+            raise self._unheard(unit, self._garbled(who, say("what came back is not Modbus TCP")))
         self._unanswered = 0
+        self._silent_units.clear()
         function = function_of(block.table)
         if frame.unit != unit:
             raise self._misfit(unit, who, say("unit {unit} answered instead", unit=frame.unit))
@@ -198,10 +225,11 @@ class Wire:
         self.rests.owe(unit, monotonic())
         return self._garbled(who, what)
 
-    def _unheard(self, fault: Fault) -> Fault:
-        """Count what was no answer; after enough of them the line is to blame, as with a half-open connection."""
+    def _unheard(self, unit: int, fault: Fault) -> Fault:
+        """Count what was no answer; if nobody answers any more the line is to blame, as with a half-open connection."""
         self._unanswered += 1
-        if self._unanswered < self._most_unanswered:
+        self._silent_units.add(unit)
+        if self._unanswered < _MOST_SILENCES or not self._silent_units >= self._units:
             return fault
         return Unreachable(
             say("nothing answers any more, {count} times in a row", count=self._unanswered),
@@ -252,3 +280,17 @@ class Wire:
             where=who,
             hint=say("Nothing of it is used. Look for a second device with this unit number, or a wrong converter."),
         )
+
+
+def named(instrument: Instrument) -> str:
+    """Give who an instrument is, for a fault."""
+    return say("{name} ({line}, unit {unit})", name=instrument.name, line=instrument.line, unit=instrument.unit)
+
+
+def unreached(who: str, code: int) -> Silent:
+    """Give the fault of an instrument that the gateway before it cannot reach."""
+    return Silent(
+        say("the gateway on this line cannot reach it (exception {code})", code=code),
+        where=who,
+        hint=say("Check the wiring behind that gateway, the instrument's power and its unit number."),
+    )

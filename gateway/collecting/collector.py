@@ -33,6 +33,8 @@ from parkgate.gateway.storing.outbox import Outbox
 
 LONGEST_WAIT = 10.0
 """Seconds: a line that is down is tried again at least so often."""
+_STRETCH = 0.5
+"""Part of its period within which an instrument's turn lets others between its questions."""
 LONGEST_TURN, _TIMEOUTS = 60.0, 20
 """Seconds, and so many times the line's `timeout` besides, within which a turn ends, whatever is asked in it."""
 MOST_ASKED = 2
@@ -55,6 +57,7 @@ class Station:
     series: Series
     judge: Judge
     encode: SnapshotEncoder
+    began: float = 0.0
     asked: int = 0
     identity: Identity | None = None
     reads: int = 0
@@ -145,6 +148,7 @@ class Collector:
 
         """
         async with self._turnstile:
+            self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
             try:
                 return await work(await self._opened())
             except Unreachable:
@@ -156,14 +160,23 @@ class Collector:
         return self._opening.standing(station.instrument)
 
     async def _between(self, instrument: Instrument) -> None:
-        """Read those of shorter periods that are due between two questions of an instrument's turn."""
-        clock = self._clock
-        while sooner := self.schedule.take(clock.monotonic() * 1000, clock.now(), within=instrument):
+        """Read those of shorter periods that are due between two questions of an instrument's turn, each once.
+
+        Not in a turn that has taken half its period: its values, and the states that judge them, are to be of one time.
+        """
+        clock, read = self._clock, set[str]()
+        began = self.state.stations[instrument.name].began
+        while clock.monotonic() - began < _STRETCH * instrument.every / 1000:
+            sooner = self.schedule.take(clock.monotonic() * 1000, clock.now(), within=instrument, but=read)
+            if sooner is None:
+                return
+            read.add(sooner.name)
             await self.turn(self.state.stations[sooner.name])
 
     async def turn(self, station: Station) -> None:
         """Read one instrument and store what came of it: its answer, or that there is none."""
         station.reads += 1
+        station.began = self._clock.monotonic()
         self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
         try:
             snapshots = await self._read(station.instrument)
@@ -179,10 +192,13 @@ class Collector:
 
     async def _read(self, instrument: Instrument) -> Sequence[Snapshot]:
         """Ask an instrument; leave a line that was lost."""
+        driver = None
         try:
             driver = await self._opened()
             snapshots = await driver.read(instrument, self._between)
         except Unreachable:
+            if driver is not None and self._driver is not driver and self._fault is not None:
+                raise self._fault.with_traceback(None) from None  # it was lost in a turn between: that tells why
             await self._leave()
             raise
         self._up()

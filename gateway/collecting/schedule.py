@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import heapq
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 
 from parkgate.config.site import Instrument
 
@@ -43,11 +43,13 @@ class Schedule:
         """Give when the next turn is due (ms, monotonic)."""
         return self._due[0][1] if self._due else self._turns[0][0]
 
-    def take(self, mono: float, wall: float, *, within: Instrument | None = None) -> Instrument | None:
+    def take(
+        self, mono: float, wall: float, *, within: Instrument | None = None, but: Container[str] = ()
+    ) -> Instrument | None:
         """Take the instrument whose turn it is now, the earliest deadline first; None if none is due.
 
-        `within` the turn of another it is one with a shorter period than that. Its next turn is set; turns that have
-        passed meanwhile are counted in `missed`.
+        `within` the turn of another it is one with a shorter period than that, and none of `but`. Its next turn is set;
+        turns that have passed meanwhile are counted in `missed`.
         """
         while self._turns and self._turns[0][0] <= mono:
             due, place = heapq.heappop(self._turns)
@@ -57,7 +59,7 @@ class Schedule:
         if within is None:
             _, due, place = heapq.heappop(self._due)
         else:
-            shorter = [turn for turn in self._due if self._instruments[turn[2]].every < within.every]
+            shorter = [turn for turn in self._due if self._shorter(turn[2], within, but)]
             if not shorter:
                 return None
             _, due, place = chosen = min(shorter)
@@ -65,6 +67,10 @@ class Schedule:
             heapq.heapify(self._due)
         self._follow(mono, wall, due, place)
         return self._instruments[place]
+
+    def _shorter(self, place: int, within: Instrument, but: Container[str]) -> bool:
+        instrument = self._instruments[place]
+        return instrument.every < within.every and instrument.name not in but
 
     def _follow(self, mono: float, wall: float, due: float, place: int) -> None:
         """Set the turn after the one that is taken, and count those that have passed."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
@@ -15,7 +15,7 @@ from parkgate.config.site import Line, Site
 from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
-from parkgate.drivers.modbus.asking import AskedDriver, stand_in
+from parkgate.drivers.modbus.asking import AskedDriver
 from parkgate.drivers.modbus.frames import Traced
 from parkgate.drivers.modbus.plan import Block
 from parkgate.gateway.clock import SystemClock
@@ -49,17 +49,14 @@ class AskedLine(Protocol):
 class OwnLine:
     """A line that nobody else holds, through its real driver; one that hangs up at a question is opened again.
 
-    `units`: how many may be asked in vain before the line itself is suspected.
-
     Raises:
         Unreachable: it cannot be opened.
 
     """
 
-    def __init__(self, line: Line, units: Iterable[int], traced: Traced | None) -> None:
+    def __init__(self, line: Line, traced: Traced | None) -> None:
         self._line = line
-        asked = [stand_in(line.name, unit) for unit in units]
-        self._driver = cast("AskedDriver", open_driver(line, asked, SystemClock().now))
+        self._driver = cast("AskedDriver", open_driver(line, (), SystemClock().now))
         self._driver.trace(traced)
         self._open = False
         self._stack = AsyncExitStack()
@@ -87,7 +84,7 @@ class OwnLine:
         """Ask a unit what it is; None also where the question costs the connection."""
         driver = await self._opened()
         try:
-            return await driver.identify(stand_in(self._line.name, unit))
+            return await driver.who(unit)
         except Unreachable:
             await self._leave()
             return None
@@ -167,9 +164,9 @@ def agent_of(site: Site) -> Path | None:
     return socket
 
 
-def asked_line(agent: Path | None, line: Line, units: Iterable[int], traced: Traced | None) -> AskedLine:
+def asked_line(agent: Path | None, line: Line, traced: Traced | None) -> AskedLine:
     """Give a line: through the agent that runs, if one does, else opened here."""
-    return OwnLine(line, units, traced) if agent is None else AgentLine(agent, line, traced)
+    return OwnLine(line, traced) if agent is None else AgentLine(agent, line, traced)
 
 
 def refuse_opcua(line: Line) -> None:

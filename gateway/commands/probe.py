@@ -109,7 +109,7 @@ def _named(site: Site, name: str, points: Collection[str]) -> tuple[Instrument, 
 
 async def _probe(site: Site, line: Line, instrument: Instrument, wanted: Collection[str], trace: Trace) -> Probed:
     refuse_opcua(line)
-    async with asked_line(agent_of(site), line, [instrument.unit], trace.traced) as asked:
+    async with asked_line(agent_of(site), line, trace.traced) as asked:
         found = await probe(asked, instrument, SystemClock().now)
         told = await advices(asked, found, wanted)
     judged = Judge.of(instrument)(found.snapshot)

@@ -93,7 +93,7 @@ async def _scan(state: Scanning, site: Site | None, arguments: argparse.Namespac
             state.rounds.append(Round(setting))
             async with AsyncExitStack() as stack:
                 try:
-                    asked = await stack.enter_async_context(asked_line(agent, line, state.units, trace.traced))
+                    asked = await stack.enter_async_context(asked_line(agent, line, trace.traced))
                 except Unreachable as fault:
                     closed, state.rounds[-1].refused = fault, fault.what
                     continue

@@ -20,7 +20,7 @@ from parkgate.drivers.faults import Garbled, Silent, Unreachable
 from parkgate.drivers.modbus.driver import ModbusDriver
 from parkgate.drivers.modbus.rests import LATEST
 
-WAIT = 0.05
+WAIT = 0.15
 """Seconds: the timeout of the line."""
 SLACK = 0.4
 """Seconds beyond its timeout share that a busy machine may add to what is measured."""
@@ -98,7 +98,7 @@ async def suffer(fault: str, transport: str) -> Seen:
                     break
                 said, values = await _reading(driver, WELL)
                 slowest = max(slowest, monotonic() - before)
-                wrong += values != expected(WELL)
+                wrong += values is not None and values != expected(WELL)
                 await asyncio.sleep(0.001)
                 if outcome in {"bad-configuration", _FAULTY} and not wire.script[SICK.unit]:
                     break

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import json
 import os
@@ -61,9 +62,15 @@ def _installed():
     """Give the folder of what jsmodbus's lock names, beside the virtual environment's packages; filled once a lock."""
     lock = (JSMODBUS / "package-lock.json").read_bytes()
     folder = Path(sys.prefix) / "counterparts" / hashlib.sha256(lock).hexdigest()[:16]
-    if folder.exists():
-        return folder
     folder.parent.mkdir(exist_ok=True)
+    with folder.with_suffix(".lock").open("w") as lock_file:
+        fcntl.flock(lock_file, fcntl.LOCK_EX)  # tests run on several cores
+        if not folder.exists():
+            _install(folder)
+    return folder
+
+
+def _install(folder):
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary) / "whole"
         made.mkdir()
@@ -74,4 +81,3 @@ def _installed():
         if told.returncode:
             pytest.skip(f"npm cannot install jsmodbus: {told.stderr.strip()[-300:]}")
         made.rename(folder)
-    return folder

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from parkgate.drivers.modbus.meaning import crc, exception, line, meaning
+from parkgate.drivers.modbus.frames import crc
+from parkgate.drivers.modbus.meaning import exception, line, meaning
 from parkgate.simulator import rtu
 
 

@@ -185,7 +185,7 @@ async def test_the_line_of_a_running_agent_is_scanned_through_it_and_polling_goe
     assert code == 0
     assert [each["unit"] for each in told["rounds"][0]["found"]] == [2, 5, 7]
     assert told["rounds"][0]["found"][0]["vendor"] == "Parkgate"
-    assert len(told["trace"]) == 2 * 8 + 2 * 2
+    assert len(told["trace"]) == 2 * 8 + 2 * 3
     assert after["instruments"][0]["failed"] == 0
 
 
