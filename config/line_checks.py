@@ -7,6 +7,7 @@ from typing import Literal
 from urllib.parse import SplitResult
 
 from parkgate.config.language import say
+from parkgate.config.login_checks import login_findings
 from parkgate.config.problem import shown
 from parkgate.config.profile import Protocol
 from parkgate.config.site import Instrument, Line
@@ -34,10 +35,11 @@ _EXAMPLES: Mapping[Kind, str] = {
     "opcua": "opc.tcp://10.0.0.9:4840",
 }
 _SERIAL, _OVER_TCP = frozenset({"baudrate", "parity", "stopbits", "rs485", "echo"}), frozenset({"rs485"})
+_LOGIN = ("username", "password", "ca", "cert", "key")
 _MISPLACED: Mapping[Kind, Collection[str]] = {
-    "tcp": _SERIAL,
-    "rtu": (),
-    "rtu-over-tcp": _OVER_TCP,
+    "tcp": _SERIAL.union(_LOGIN),
+    "rtu": _LOGIN,
+    "rtu-over-tcp": _OVER_TCP.union(_LOGIN),
     "opcua": _SERIAL | {"pause"},
 }
 """The keys that mean nothing on a kind of line. A serial line behind a network still has its baud rate."""
@@ -67,10 +69,25 @@ def line_findings(line: Line) -> Iterator[Finding]:
         yield "url", text
     for key in sorted(line.model_fields_set & frozenset(_MISPLACED[kind])):
         yield key, say("means nothing on a line of {scheme}; leave it out", scheme=url.scheme)
-    if kind == "opcua" and line.security is None:
-        yield "security", say('is missing; this version opens OPC UA unsecured, so write security = "none" on purpose')
-    elif kind != "opcua" and line.security is not None:
+    if kind == "opcua":
+        yield from _security_findings(line)
+    elif line.security is not None:
         yield "security", say("Modbus has no security to choose; leave it out")
+
+
+def _security_findings(line: Line) -> Iterator[Finding]:
+    """Give what is wrong with the security of an OPC UA line, which is never left out, and who logs in there."""
+    if line.security is None:
+        text = say('is missing; write "{strong}", or "none" on purpose', strong="Basic256Sha256/SignAndEncrypt")
+        yield "security", text
+    elif line.security == "none":
+        for key in _LOGIN:
+            if getattr(line, key) is not None:
+                yield key, say('would not be safe with security = "none"; choose another, or leave this out')
+        return
+    if line.username is not None and line.cert is not None:
+        yield "username", say("a user has either a password or a certificate; leave one of them out")
+    yield from login_findings(line)
 
 
 def _whole(url: SplitResult, kind: Kind) -> bool:

@@ -26,6 +26,7 @@ from parkgate.config.site_checks import (
 _SECTIONS = ("gateway", "uplink", "outbox", "line", "instrument")
 
 Thing = TypeVar("Thing", Uplink, Line, Entry)
+Named = TypeVar("Named", Uplink, Line)
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +97,7 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
         gateway=gateway,
         uplinks=tuple(_absolute(each, folder) for each in uplinks.values()),
         outbox=outbox,
-        lines=tuple(lines.values()),
+        lines=tuple(_absolute(each, folder) for each in lines.values()),
         instruments=tuple(instruments.values()),
     )
 
@@ -183,10 +184,9 @@ def _report(place: Place, findings: Iterable[Finding]) -> None:
         place.at(key).problem(text)
 
 
-def _absolute(uplink: Uplink, folder: Path) -> Uplink:
-    """Make the paths of an uplink absolute, seen from the site file's folder."""
-    paths = {key: folder / path for key in ("ca", "cert", "key") if (path := getattr(uplink, key)) is not None}
-    if uplink.password is not None and uplink.password.file is not None:
-        password = uplink.password.model_copy(update={"file": folder / uplink.password.file})
-        return uplink.model_copy(update={**paths, "password": password})
-    return uplink.model_copy(update=paths)
+def _absolute(thing: Named, folder: Path) -> Named:
+    """Make the paths of an uplink or a line absolute, seen from the site file's folder."""
+    paths: dict[str, object] = {key: folder / path for key in ("ca", "cert", "key") if (path := getattr(thing, key))}
+    if thing.password is not None and thing.password.file is not None:
+        paths["password"] = thing.password.model_copy(update={"file": folder / thing.password.file})
+    return thing.model_copy(update=paths)

@@ -16,6 +16,18 @@ Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
 
 
+Security = Literal[
+    "none",
+    "Basic256Sha256/Sign",
+    "Basic256Sha256/SignAndEncrypt",
+    "Aes128_Sha256_RsaOaep/Sign",
+    "Aes128_Sha256_RsaOaep/SignAndEncrypt",
+    "Aes256_Sha256_RsaPss/Sign",
+    "Aes256_Sha256_RsaPss/SignAndEncrypt",
+]
+"""How an OPC UA line is secured: policy and mode as OPC 10000-7 names them, or not at all."""
+
+
 class Secret(Model):
     """Where a password is kept: exactly one of a systemd credential, a file or an environment variable."""
 
@@ -89,7 +101,8 @@ class Line(Model):
     """One wire or endpoint that answers one question at a time.
 
     `baudrate` to `echo` are of a serial port; a character is 8 data bits, as Modbus RTU has them. `pause` is the least
-    silence (ms) between an answer and the next question, beyond the 3.5 characters that RTU asks for.
+    silence (ms) between an answer and the next question, beyond the 3.5 characters that RTU asks for. `security` to
+    `key` are of OPC UA: `ca` vouches for the server, `cert` and `key` are a user's.
     """
 
     name: Level
@@ -103,7 +116,12 @@ class Line(Model):
     echo: Switch = False
     timeout: Milliseconds = 1_000
     pause: Milliseconds = 0
-    security: Literal["none"] | None = None
+    security: Security | None = None
+    username: str | None = None
+    password: Secret | None = None
+    ca: Path | None = None
+    cert: Path | None = None
+    key: Path | None = None
 
 
 class Instrument(Model):

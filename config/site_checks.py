@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from parkgate.config.language import say
 from parkgate.config.line_checks import PROTOCOLS, Finding, kind_of
+from parkgate.config.login_checks import login_findings
 from parkgate.config.problem import shown, suggestion
 from parkgate.config.resolve import Entry
 from parkgate.config.site import Gateway, Instrument, Line, Uplink
@@ -56,14 +57,7 @@ def uplink_findings(uplink: Uplink) -> Iterator[Finding]:
         for key in ("ca", "cert", "key"):
             if getattr(uplink, key) is not None:
                 yield key, say("goes only with mqtts://; change the URL or leave it out")
-    for key, other in (("cert", "key"), ("key", "cert")):
-        if getattr(uplink, key) is None and getattr(uplink, other) is not None:
-            yield key, say("is missing; a certificate and its key go together")
-    if uplink.password is not None and uplink.username is None:
-        yield "username", say("is missing; a password needs it")
-    if uplink.password is not None and len(uplink.password.model_dump(exclude_none=True)) != 1:
-        text = say('needs exactly one of credential, file and env, as {{ credential = "park-password" }}')
-        yield "password", text
+    yield from login_findings(uplink)
 
 
 def entry_findings(entry: Entry, lines: Sequence[str]) -> Iterator[Finding]:

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from urllib.parse import urlsplit
 
-from parkgate.config.site import Instrument, Line
+from parkgate.config.site import Gateway, Instrument, Line
+from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Driver, Now
 
 
-def open_driver(line: Line, instruments: Sequence[Instrument], now: Now) -> Driver:
+def opener(gateway: Gateway) -> Callable[[Line, Sequence[Instrument], Now], Driver]:
+    """Give what opens the lines of a gateway, by its own certificate and what it trusts."""
+    return partial(open_driver, application=Application.of(gateway))
+
+
+def open_driver(
+    line: Line, instruments: Sequence[Instrument], now: Now, application: Application | None = None
+) -> Driver:
     """Give a driver for a line and the instruments on it, not yet connected.
 
-    OPC UA's library costs about 30 MB of memory, so it is imported only where a line speaks it.
+    Without an `application` only lines without security can be opened. OPC UA's library costs about 30 MB of memory, so
+    it is imported only where a line speaks it.
     """
     if urlsplit(line.url).scheme == "opc.tcp":
         from parkgate.drivers.opcua.driver import OpcUaDriver  # noqa: PLC0415
 
-        return OpcUaDriver(line, instruments, now)
+        return OpcUaDriver(line, instruments, now, application)
     from parkgate.drivers.modbus.driver import ModbusDriver  # noqa: PLC0415
 
     return ModbusDriver(line, instruments, now)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from parkgate.config.language import english, say
 from parkgate.config.site import Instrument, Site, Uplink
-from parkgate.drivers.catalog import open_driver
+from parkgate.drivers.catalog import opener
 from parkgate.gateway import status
 from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
@@ -47,12 +47,12 @@ _log = logging.getLogger("parkgate.agent")
 class World:
     """What the agent does not make itself: time, chance, lines, the outbox's file and connections to brokers.
 
-    Tests hand in their own.
+    Tests hand in their own. Without an `open_driver` it is the real one, with the gateway's own keys.
     """
 
     clock: Clock
     rng: random.Random
-    open_driver: Open = open_driver
+    open_driver: Open | None = None
     footing: Footing = REAL
     new_publisher: NewPublisher = Publisher
 
@@ -141,7 +141,8 @@ class Agent:
         )  # fmt: skip
         world = self._world
         given = Given(
-            self.outbox, world.clock, world.rng, world.open_driver, self.tell, self._refresh, self._time.unsynced,
+            self.outbox, world.clock, world.rng, world.open_driver or opener(self.site.gateway), self.tell,
+            self._refresh, self._time.unsynced,
             self._origins, self._simulated,
         )  # fmt: skip
         self.collectors = [

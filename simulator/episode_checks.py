@@ -22,8 +22,8 @@ class Serve(Model):
     """How a line is served: a Modbus line on TCP as its url says, as RTU over TCP, or as RTU on a pseudo-terminal.
 
     On a pseudo-terminal bytes take the time that `baudrate` gives them, 11 bits each. An OPC UA server with `security`
-    offers Basic256Sha256 too, signed or also encrypted; its `certificate` may be expired; it keeps the `history` of
-    every point for so long (ms), or none.
+    offers the policies of a site file too, signed or also encrypted; its `certificate` may be expired; it keeps the
+    `history` of every point for so long (ms), or none.
     """
 
     as_: Literal["tcp", "rtu-over-tcp", "pty"] = Field(alias="as", default="tcp")

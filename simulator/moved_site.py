@@ -13,6 +13,8 @@ PASSWORD = "PARKGATE_DEMO_PASSWORD"  # noqa: S105  the name of a variable, not a
 """The environment variable through which the agent gets the broker's password: never in clear in a file."""
 _OF_ITS_BROKER = frozenset({"url", "username", "password", "ca", "cert", "key"})
 
+_OF_ITS_SERVER = frozenset({"username", "password", "ca", "cert", "key"})
+
 
 @dataclass(frozen=True, slots=True)
 class MovedSite:
@@ -47,7 +49,7 @@ def moved_site(
         **site,
         "gateway": gateway,
         "uplink": [sends],
-        "line": [{**line, "url": lines[line["name"]]} for line in site["line"]],
+        "line": [_line(line, lines[line["name"]]) for line in site["line"]],
         "instrument": [{**each, "profile": profile(each["profile"])} for each in site["instrument"]],
     }
     title = f"{gateway.get('title', '')} {source}".strip()
@@ -65,6 +67,12 @@ def _lines(tables: Mapping[str, Any]) -> Iterator[str]:
         for table in value if several else [value]:
             yield f"[[{name}]]" if several else f"[{name}]"
             yield from (f"{_quoted(key)} = {_value(each)}" for key, each in table.items())
+
+
+def _line(line: Mapping[str, Any], url: str) -> dict[str, Any]:
+    """Give the table of a line that leads elsewhere; what is simulated there knows neither its users nor its keys."""
+    moved = {key: value for key, value in line.items() if key not in _OF_ITS_SERVER} | {"url": url}
+    return moved | {"security": "none"} if "security" in line else moved
 
 
 def _uplink(first: Mapping[str, Any], url: str) -> tuple[dict[str, Any], dict[str, str]]:

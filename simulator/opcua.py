@@ -33,6 +33,7 @@ logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
 
 _PLAIN = Serve()
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OFFERED = ("Basic256Sha256_", "Aes128Sha256RsaOaep_", "Aes256Sha256RsaPss_")
 _APPLICATION = "urn:parkgate:simulator"
 _TYPES = MappingProxyType(
     {
@@ -211,7 +212,7 @@ async def _prepare(server: Server, url: str, serve: Serve) -> None:
     server.set_endpoint(url)
     policies = [ua.SecurityPolicyType.NoSecurity]
     if serve.security:
-        policies += [ua.SecurityPolicyType.Basic256Sha256_Sign, ua.SecurityPolicyType.Basic256Sha256_SignAndEncrypt]
+        policies += [each for each in ua.SecurityPolicyType if each.name.startswith(_OFFERED)]
         host = urlsplit(url).hostname or "localhost"
         certificate, key = self_signed(_APPLICATION, host, expired=serve.certificate == "expired")
         await server.load_certificate(certificate, "der")

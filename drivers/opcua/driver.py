@@ -1,4 +1,4 @@
-"""One OPC UA session: asks all nodes of an instrument in one cycle of Read services. The only importer of asyncua here.
+"""One OPC UA session: asks all nodes of an instrument in one cycle of Read services.
 
 Reading is all it does: no write, no method call. The library's own reconnecting stays off; the collector leaves this
 driver and enters it again.
@@ -7,8 +7,6 @@ driver and enters it again.
 from __future__ import annotations
 
 import asyncio
-import logging
-import struct
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
@@ -25,16 +23,14 @@ from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
+from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Between, Now, Standing, nothing
-from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable
+from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
 from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
+from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.snapshot import Snapshot
-
-# The library logs every lost connection several times over, with tracebacks. Whatever matters of it becomes a Fault,
-# which the collector reports once, in the technician's language.
-logging.getLogger("asyncua").setLevel(logging.CRITICAL + 1)
 
 _CONNECT_S = 5.0
 """The longest that entering may take: several answers, each within the line's timeout."""
@@ -47,10 +43,6 @@ _CLOSE_S = 1.0
 
 _SESSION_MS = 60_000
 """How long a server keeps the session of a gateway that lost its power: small servers have few to give."""
-
-_LIBRARY = (OSError, RuntimeError, AssertionError, ValueError, LookupError, TypeError, struct.error)
-"""What asyncua lets through: OSError is the network (a timeout too), RuntimeError its own UaError, and the rest comes
-out of its decoder when the bytes of an answer are not what they should be (found by changing bytes of real answers)."""
 
 _INSECURE = "No matching endpoints"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -110,16 +102,20 @@ class OpcUaDriver:
     A node or a namespace that the server does not have costs its own point (`bad-configuration`), never the others.
 
     Raises:
-        Unusable: the line's URL, a node id or a point's type cannot be used; when it is made.
+        Unusable: the line's URL, its security, a node id or a point's type cannot be used; when it is made.
 
     """
 
-    def __init__(self, line: Line, instruments: Sequence[Instrument], now: Now) -> None:
+    def __init__(
+        self, line: Line, instruments: Sequence[Instrument], now: Now, application: Application | None = None
+    ) -> None:
         where = f'line "{line.name}"'
         self._line = line
         self._now = now
         self._url = endpoint(line.url, where=where)
         self._where = f"{where} ({urlsplit(self._url).netloc.rpartition('@')[2]})"
+        self._application = None if line.security == "none" else _needed(application, line, where)
+        self._own = ""
         self._asked: dict[str, _Asked] = {}
         for instrument in instruments:
             nodes = plan(instrument)
@@ -132,7 +128,7 @@ class OpcUaDriver:
         """Connect, activate a session and learn the server's namespaces.
 
         Raises:
-            Unreachable: there is no connection, or the server gives no session.
+            Unreachable: there is no connection, the server is not trusted, or it gives no session.
 
         """
         async with AsyncExitStack() as stack:
@@ -140,10 +136,11 @@ class OpcUaDriver:
             stack.push_async_callback(_close, client)
             session = _Session(client)
             try:
+                await self._arm(client)
                 async with asyncio.timeout(_CONNECT_S):
                     await client.connect()
                     await _survey(session)
-            except _LIBRARY as error:
+            except LIBRARY as error:
                 raise self._refused(error) from error
             self._session = session
             self._stack = stack.pop_all()
@@ -178,9 +175,9 @@ class OpcUaDriver:
             raise await self._doubt(session, error, where) from error
         except OSError as error:
             raise self._gone(error) from error
-        except _LIBRARY as error:
+        except LIBRARY as error:
             raise Garbled(
-                say("the answer cannot be used: {reason}", reason=_reason(error)),
+                say("the answer cannot be used: {reason}", reason=reason(error)),
                 where=where,
                 hint=say("If this recurs, tell the server's vendor; the other instruments go on."),
             ) from error
@@ -203,10 +200,15 @@ class OpcUaDriver:
                 said = None
             except OSError as error:
                 raise self._gone(error) from error
-            except _LIBRARY:
+            except LIBRARY:
                 said = None
             self._identities.append(said)
         return self._identities[0]
+
+    async def _arm(self, client: SecureClient) -> None:
+        self._own = ""
+        if self._application is not None:
+            self._own = await arm(client, self._line, self._url, self._application, where=self._where)
 
     def _open(self) -> _Session:
         if self._session is None:
@@ -221,22 +223,24 @@ class OpcUaDriver:
         """
         try:
             await session.client.uaclient.read(_HEARTBEAT)
-        except _LIBRARY:
+        except LIBRARY:
             return self._gone(error)
         return Silent(
-            say("the server has no answer for this instrument: {reason}", reason=_reason(error)),
+            say("the server has no answer for this instrument: {reason}", reason=reason(error)),
             where=where,
             hint=say("The server itself answers: check the device behind it, or give the line a longer timeout."),
         )
 
     def _gone(self, error: Exception) -> Unreachable:
         return Unreachable(
-            say("the OPC UA session is gone: {reason}", reason=_reason(error)),
+            say("the OPC UA session is gone: {reason}", reason=reason(error)),
             where=self._where,
             hint=say("It is opened again by itself; if this recurs, look at the network and at the server's log."),
         )
 
     def _refused(self, error: Exception) -> Unreachable:
+        if self._application is not None and self._own:
+            return not_admitted(error, self._application, self._own, where=self._where)
         if isinstance(error, UaError) and _INSECURE in str(error):
             return Unreachable(
                 say("the server offers no endpoint without security"),
@@ -244,15 +248,33 @@ class OpcUaDriver:
                 hint=say('Allow security policy "None" for this gateway on the server.'),
             )
         return Unreachable(
-            say("no OPC UA session: {reason}", reason=_reason(error)),
+            say("no OPC UA session: {reason}", reason=reason(error)),
             where=self._where,
             hint=say("Check that the server runs, its address and port, and that it admits anonymous clients."),
         )
 
 
-def _client(line: Line, url: str) -> Client:
-    """Prepare the library's client for a line; the place where a security policy and certificates are set."""
-    client = Client(url, timeout=line.timeout / 1_000, watchdog_intervall=_KEEPALIVE_S, auto_reconnect=False)
+def _needed(application: Application | None, line: Line, where: str) -> Application:
+    """Give the application whose keys a line needs.
+
+    Raises:
+        Unusable: the line does not say its security, or there are no keys.
+
+    """
+    if line.security is None or application is None:
+        raise Unusable(
+            say("it is not said how the line is secured"),
+            where=where,
+            hint=say(
+                'Write its security into the site file, as "Basic256Sha256/SignAndEncrypt", or "none" on purpose.'
+            ),
+        )
+    return application
+
+
+def _client(line: Line, url: str) -> SecureClient:
+    """Prepare the library's client for a line, without security so far."""
+    client = SecureClient(url, timeout=line.timeout / 1_000, watchdog_intervall=_KEEPALIVE_S, auto_reconnect=False)
     client.name = "Parkgate"
     client.description = f"Parkgate {line.name}"
     client.application_uri = "urn:parkgate:gateway"
@@ -334,11 +356,3 @@ def _reading(answer: ua.DataValue) -> Reading:
 
 def _milliseconds(time: datetime | None) -> int | None:
     return None if time is None else (time - _EPOCH) // _MILLISECOND
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, UaStatusCodeError):
-        return ua.StatusCode(error.code).name
-    if isinstance(error, TimeoutError):
-        return say("no answer in time")
-    return (error.strerror if isinstance(error, OSError) and error.strerror else str(error)) or type(error).__name__

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from parkgate.config.language import say
 from parkgate.config.site import Site
-from parkgate.drivers.catalog import open_driver
+from parkgate.drivers.catalog import opener
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.commands import cabinet_checks
 from parkgate.gateway.commands.finding import Finding, Result
@@ -43,8 +43,9 @@ async def commission(reviewed: Review, clock: Clock, console: Console) -> list[F
     waiting = _Waiting()
     async with _shown(console, waiting):
         agent, answer = await waiting.on(say("the agent"), _agent(site))
+        opening = opener(site.gateway)
         lines = [] if agent.result is Result.PROBLEM or answer else [
-            waiting.on(line.name, check_line(line, site.on(line), open_driver, clock.now)) for line in site.lines
+            waiting.on(line.name, check_line(line, site.on(line), opening, clock.now)) for line in site.lines
         ]  # fmt: skip
         largest = max(reviewed.largest.values())
         uplinks = [waiting.on(each.name, check_uplink(each, site.gateway, largest)) for each in site.uplinks]

@@ -56,6 +56,13 @@ def test_a_password_stands_in_the_environment_and_not_in_the_file():
     assert moved.source == "s/other"
 
 
+def test_a_secured_line_is_simulated_without_and_its_user_and_certificates_stay_behind():
+    secured = 'security = "Basic256Sha256/Sign", username = "u", password = { env = "P" }, ca = "ca.pem"'
+    moved = moved_site(SITE.replace('security = "none"', secured), {"l": "opc.tcp://127.0.0.1:5"}, "mqtt://h", "/d")
+    (line,) = tomllib.loads(moved.text)["line"]
+    assert line == {"name": "l", "url": "opc.tcp://127.0.0.1:5", "security": "none"}
+
+
 TEMPLATE = files("parkgate.config").joinpath("sites/demo.toml").read_text(encoding="utf-8")
 LINES = {
     "cems": "modbus-tcp://127.0.0.1:41001",

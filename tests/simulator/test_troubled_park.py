@@ -243,7 +243,8 @@ async def test_the_certificate_of_a_server_is_expired_on_cue(scenario, kind):
     async with Park(scenario(text), any_port=True) as park:
         endpoints = await Client(park.urls["tanks"]).connect_and_get_server_endpoints()
     modes = {(each.SecurityMode.name, each.SecurityPolicyUri.rpartition("#")[2]) for each in endpoints}
-    assert modes == {("None_", "None"), ("Sign", "Basic256Sha256"), ("SignAndEncrypt", "Basic256Sha256")}
+    strong = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+    assert modes == {("None_", "None"), *((mode, each) for mode in ("Sign", "SignAndEncrypt") for each in strong)}
     secured = next(each for each in endpoints if each.SecurityMode.name == "Sign")
     expires = x509.load_der_x509_certificate(secured.ServerCertificate).not_valid_after_utc
     assert (expires < datetime.now(UTC)) == (kind == "expired")
