@@ -99,26 +99,22 @@ class Agent:
         self.outbox = Outbox.open(self.site.gateway.data, world.clock, window, world.rng, world.footing)
         try:
             await self._build()
-            return await self._live()
+            tasks = self._start()
+            notify("READY=1")
+            _log.info(say("collecting from {count} instruments", count=len(self.site.instruments)))
+            stopping = asyncio.create_task(self._stop.wait(), name="stop")
+            try:
+                done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
+                for task in done - {stopping}:
+                    task.result()  # a loop that ended by itself did so for a reason that ends the agent
+                notify("STOPPING=1")
+                return await self._end(tasks)
+            finally:
+                await cancelled((stopping, *tasks), LEAVING)
         finally:
             if self.outbox.durable:
                 self._time.keep()
             await self.outbox.close()
-
-    async def _live(self) -> Mapping[str, object]:
-        """Run the loops until told to stop, or one ends by itself; give the account."""
-        tasks = self._start()
-        notify("READY=1")
-        _log.info(say("collecting from {count} instruments", count=len(self.site.instruments)))
-        stopping = asyncio.create_task(self._stop.wait(), name="stop")
-        try:
-            done, _ = await asyncio.wait((stopping, *tasks), return_when=asyncio.FIRST_COMPLETED)
-            for task in done - {stopping}:
-                task.result()  # a loop that ended by itself did so for a reason that ends the agent
-            notify("STOPPING=1")
-            return await self._end(tasks)
-        finally:
-            await cancelled((stopping, *tasks), LEAVING)
 
     def stop(self) -> None:
         """Ask the agent to flush and leave; asked again, it leaves without waiting for the brokers."""

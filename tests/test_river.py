@@ -150,4 +150,6 @@ async def test_one_dead_instrument_of_ten_stands_as_no_communication_and_the_nin
     assert "gas-9" not in {name for name, each in by_name.items() if each["state"] == "answering"}
     assert len([each for each in by_name.values() if each["state"] == "answering"]) == 9
     turns = [each["seq"] for each in status["instruments"]]
-    assert max(turns) - min(turns) <= max(3, max(turns) // 2), "nobody lost turns to the dead one, nor did it lose its own"
+    assert max(turns) - min(turns) <= max(3, max(turns) // 2), (
+        "nobody lost turns to the dead one, nor did it lose its own"
+    )
