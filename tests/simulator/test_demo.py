@@ -57,7 +57,7 @@ def with_agent(script):
 
 
 async def test_everything_that_is_stored_is_delivered_and_received_and_the_account_says_so():
-    code, out, err = await finished(await start("--for", "4s"))
+    code, out, err = await finished(await start("--for", "8s"))
     assert (code, err) == (0, ""), out
     table, account = out.split("Stopping")
     first = table.splitlines()
@@ -75,7 +75,7 @@ async def test_everything_that_is_stored_is_delivered_and_received_and_the_accou
 
 
 async def test_json_prints_nothing_but_the_account_and_leaves_nothing_behind():
-    code, out, err = await finished(await start("--for", "2s", "--json"))
+    code, out, err = await finished(await start("--for", "6s", "--json"))
     assert code == 0, err
     (line,) = out.splitlines()
     account = json.loads(line)
@@ -109,7 +109,7 @@ async def test_ctrl_c_on_a_terminal_stops_a_live_table_and_prints_the_account():
 
 async def test_a_broker_of_ones_own_is_used_and_only_what_this_gateway_sent_is_counted():
     async with Mosquitto() as broker:
-        code, out, err = await finished(await start("--for", "3s", "--json", "--uplink", broker.url))
+        code, out, err = await finished(await start("--for", "6s", "--json", "--uplink", broker.url))
         async with Platform(broker.url) as late:
             assert not await late.until(lambda books: bool(books.copies), 0.5)
             assert not late._kept  # and nothing of it is left in the broker
@@ -120,7 +120,7 @@ async def test_a_broker_of_ones_own_is_used_and_only_what_this_gateway_sent_is_c
 
 async def test_two_at_a_time_on_one_broker_do_not_disturb_each_other():
     async with Mosquitto() as broker:
-        both = [await start("--for", "3s", "--json", "--uplink", broker.url) for _ in range(2)]
+        both = [await start("--for", "6s", "--json", "--uplink", broker.url) for _ in range(2)]
         for code, out, err in [await finished(each) for each in both]:
             total = json.loads(out)["total"]
             assert (total["lost"], total["different"], total["received"]) == (0, 0, total["delivered"]), out + err
@@ -130,7 +130,7 @@ async def test_two_at_a_time_on_one_broker_do_not_disturb_each_other():
 async def test_a_broker_that_refuses_everything_leaves_all_of_it_waiting_and_the_reason_is_said(tmp_path):
     (tmp_path / "acl").write_text("topic read #\n")
     async with Mosquitto([f"acl_file {tmp_path / 'acl'}"]) as broker:
-        code, out, err = await finished(await start("--for", "2s", "--uplink", broker.url))
+        code, out, err = await finished(await start("--for", "8s", "--uplink", broker.url))
     assert (code, err) == (1, ""), out
     *_, total = (line.split()[1:] for line in out.splitlines() if line.startswith("total"))
     stored, delivered, waiting, received, lost = map(int, total)
