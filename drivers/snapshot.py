@@ -23,7 +23,8 @@ class Snapshot:
     `offsets` are by index into it. `at` is when it was measured (milliseconds UTC): the source time if the instrument
     gives one, else when the answer came. `offsets` are milliseconds that a point's own time differs from `at`.
     `states` holds the reading of each of the instrument's states, in their order, None where it could not be read;
-    judging turns them into flags.
+    judging turns them into flags. `absent` are the points, by index, that a change report says nothing about: they
+    have neither value nor flag in it. `late`: it comes from the instrument's history, and is sent as backfill.
     """
 
     instrument: str
@@ -33,6 +34,8 @@ class Snapshot:
     states: tuple[int | None, ...] = ()
     uncertain: frozenset[int] = frozenset()
     offsets: Mapping[int, int] = field(default_factory=lambda: NO_OFFSETS)
+    absent: frozenset[int] = frozenset()
+    late: bool = False
 
 
 def unread(instrument: Instrument, at: int, flag: Flag = Flag.NO_COMMUNICATION) -> Snapshot:

@@ -53,5 +53,6 @@ class Origins:
         """Give the snapshot with every point flagged if its instrument is refused: it must not pass for real."""
         if snapshot.instrument not in self._refused:
             return snapshot
-        flags = dict.fromkeys(range(len(snapshot.values)), Flag.BAD_CONFIGURATION)
+        told = set(range(len(snapshot.values))) - snapshot.absent
+        flags = dict.fromkeys(sorted(told), Flag.BAD_CONFIGURATION)
         return replace(snapshot, flags=flags, uncertain=frozenset())

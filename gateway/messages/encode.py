@@ -35,7 +35,7 @@ class SnapshotEncoder:
         self._names = tuple(point.name for point in instrument.points)
 
     def __call__(self, snapshot: Snapshot, seq: int, low: int, *, unsynced: bool = False) -> bytes:
-        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`.
+        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`, absent in neither.
 
         `unsynced` if its time was taken from a clock that cannot be believed.
         """
@@ -49,6 +49,8 @@ class SnapshotEncoder:
             "rev": self._rev,
         }
         values = dict(zip(names, snapshot.values, strict=True))
+        for index in snapshot.absent:
+            del values[names[index]]
         record["values"] = values
         if snapshot.flags:
             record["invalid"] = {names[index]: _flagged(values.pop(names[index]), flag)

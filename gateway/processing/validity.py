@@ -14,7 +14,7 @@ from typing import cast
 from parkgate.config.flag import Flag
 from parkgate.config.profile import Point, State
 from parkgate.config.site import Instrument
-from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.processing.freshness import Freshness
 
 PRECEDENCE = (
@@ -83,20 +83,23 @@ class Judge:
                 _raise_flags(flags, points, flag)
         if self.freshness is not None:
             _raise_flags(flags, self.freshness.stale(snapshot), Flag.STALE)
-        self._out_of_range(snapshot.values, flags)
+        self._out_of_range(snapshot, flags)
         for place, low, high in self.texts:
             written = snapshot.values[place]
             if written is not None and not low <= float(written) <= high:
                 _raise_flags(flags, (place,), Flag.OUT_OF_RANGE)
+        for place in snapshot.absent:
+            flags.pop(place, None)
         if flags == snapshot.flags:
             return snapshot
         return replace(snapshot, flags=flags, uncertain=snapshot.uncertain.difference(flags))
 
-    def _out_of_range(self, values: Sequence[Value | None], flags: dict[int, Flag]) -> None:
+    def _out_of_range(self, snapshot: Snapshot, flags: dict[int, Flag]) -> None:
         """Flag values outside their measuring range; one comparison in C for the whole snapshot when all is well."""
-        if not flags:
+        values = snapshot.values
+        if not flags and not snapshot.absent:
             ranged = values if self.every_point else [values[place] for place in self.numbers]
-            numbers = cast("Sequence[float]", ranged)  # a point with a range is a number, and none is flagged
+            numbers = cast("Sequence[float]", ranged)  # a point with a range is a number, none is flagged or absent
             below, above = map(lt, numbers, self.low), map(gt, numbers, self.high)
             if not (any(below) or any(above)):
                 return

@@ -1,5 +1,7 @@
 """What is simulated must not pass for real: who is refused, when, and what of it is flagged."""
 
+from dataclasses import replace
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -27,6 +29,7 @@ def test_each_simulated_one_is_refused_once_from_the_moment_both_kinds_are_there
         if f"i{number}" in refused:
             assert judged.flags == dict.fromkeys((0, 1), Flag.BAD_CONFIGURATION)
             assert (judged.values, judged.uncertain) == (snapshot.values, frozenset())
+            assert origins.judge(replace(snapshot, absent=frozenset({0}))).flags == {1: Flag.BAD_CONFIGURATION}
             assert f'"i{number}"' in origins.fault(f"i{number}")
             assert "mixed = true" in origins.fault(f"i{number}")
         else:

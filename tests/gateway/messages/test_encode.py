@@ -60,6 +60,13 @@ def test_uncertain_points_stay_usable_and_times_of_their_own_stand_beside():
     assert payload["offsets"] == {"b": -250}
 
 
+def test_a_change_report_leaves_out_what_it_says_nothing_about():
+    about = instrument("a", "b", "c")
+    snapshot = Snapshot("stack-1", 9, (None, 2.0, None), flags={2: Flag.FAULT}, absent=frozenset({0}))
+    payload = json.loads(encoder(about)(snapshot, 1, 1))
+    assert (payload["values"], payload["invalid"]) == ({"b": 2.0}, {"c": {"flag": "fault"}})
+
+
 @given(cases, counts, counts)
 def test_every_snapshot_fits_the_models_and_the_schema(case, seq, low):
     about, snapshot = case

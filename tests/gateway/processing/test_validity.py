@@ -158,3 +158,11 @@ def test_a_flagged_value_is_no_longer_among_the_uncertain_ones():
     about = instrument(point("so2", range=(0.0, 1.0)), point("o2", range=(0.0, 25.0)))
     found = Judge.of(about)(Snapshot("stack-1", 5, (5.0, 6.0), uncertain=frozenset({0, 1})))
     assert (found.flags, found.uncertain) == ({0: Flag.OUT_OF_RANGE}, frozenset({1}))
+
+
+def test_a_change_report_judges_what_it_says_and_nothing_else():
+    about = instrument(point("so2", range=(0.0, 300.0)), point("o2", range=(0.0, 25.0)), states=[state(Flag.FAULT)])
+    judge = Judge.of(about)
+    report = Snapshot("stack-1", 5, (None, 26.0), states=(0,), absent=frozenset({0}))
+    assert judge(report).flags == {1: Flag.OUT_OF_RANGE}
+    assert judge(Snapshot("stack-1", 5, (None, 26.0), states=(1,), absent=frozenset({0}))).flags == {1: Flag.FAULT}
