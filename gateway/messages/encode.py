@@ -35,7 +35,7 @@ class SnapshotEncoder:
         self._names = tuple(point.name for point in instrument.points)
 
     def __call__(self, snapshot: Snapshot, seq: int, low: int, *, unsynced: bool = False) -> bytes:
-        """Give the payload of a judged snapshot: usable values in `values`, flagged ones in `invalid`, absent in neither.
+        """Give the payload of a judged snapshot: usable values in `values`, flagged in `invalid`, absent in neither.
 
         `unsynced` if its time was taken from a clock that cannot be believed.
         """
