@@ -8,6 +8,7 @@ after the other; `means` and `flags` tell what changes, `lost` which points have
 
 import tomllib
 from dataclasses import dataclass, replace
+from functools import cache
 from importlib.resources import files
 from pathlib import Path
 
@@ -51,6 +52,7 @@ class Case:
     flags: dict
 
 
+@cache
 def profile_of(name):
     profile = read_profile(PROFILES[name], Report())
     assert profile is not None
