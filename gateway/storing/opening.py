@@ -284,6 +284,7 @@ def _check(database: Database, committed: int) -> None:
     database.series()
     if not database.descriptions.whole():
         raise Broken("meta")
+    database.alarms.all()
     if database.last_id() < committed:
         raise Broken(f"it ends before row {committed}, which was committed")
 
@@ -315,6 +316,7 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
                 row += 1
                 waiting.append(Record(row, moved[each.series.id], each.seq, each.ts, each.body))
         disk.commit(waiting, ())
+    disk.alarms.replace(memory.alarms.all())
 
 
 def _probe(folder: Folder) -> None:

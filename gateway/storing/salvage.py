@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, cast
 
 from parkgate.gateway.storing import pages, wal
 from parkgate.gateway.storing.database import PackedRow, Series, UplinkState
@@ -27,7 +27,7 @@ _ENDLESS = 0xFFFFFFFE
 _NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
-_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5}
+_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5}
 """The columns of the sealed tables."""
 
 Wanted = Callable[[int], bool]
@@ -41,6 +41,7 @@ class Found:
     series: dict[int, Series] = field(default_factory=dict)
     uplinks: dict[str, UplinkState] = field(default_factory=dict)
     metas: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    alarms: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     aside: set[tuple[object, ...]] = field(default_factory=set)
     newest: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     """By series: row, seq and payload of the newest record that was read."""
@@ -81,6 +82,19 @@ class Found:
         # Of several versions the one that is needed longest: sending a description once more does no harm.
         if old is None or columns[3] is None:
             self.metas[key] = columns
+
+    def _alarm(self, *columns: object) -> None:
+        # The newest version that can be read. One that was cleared since may be among them: that stands once more,
+        # and is cleared by the next reading, or acknowledged again; none that stood is forgotten.
+        key, old = columns[:3], self.alarms.get(columns[:3])
+        if old is None or _age(columns[3]) >= _age(old[3]):
+            self.alarms[key] = columns
+
+
+def _age(body: object) -> tuple[str, int]:
+    """Give what alarm records sort by: their epoch and number."""
+    record = json.loads(cast("bytes", body))
+    return str(record["epoch"]), int(record["seq"])
 
 
 class Damaged:
@@ -247,5 +261,6 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
         many("INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
              [sealed("uplink", *each.row()) for each in found.uplinks.values()])  # fmt: skip
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
+        many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", [sealed("alarm", *each) for each in found.alarms.values()])
         many("INSERT INTO quarantine VALUES (?, ?, ?)", aside)
         many("INSERT INTO urgent SELECT id FROM record WHERE series = ?", [(number,) for number in alarms])
