@@ -31,7 +31,8 @@ class Alarm(Model):
 
     `above`, `below`: from this value on, up or down. `equals`: a contact (`true`, `false`) or a whole number. `rate`:
     it rose by so much within `per` (ms), or fell where `rate` is negative. `fault`: it cannot be used, because the
-    instrument is faulty or does not answer. `standard` stands for the alarms of a standard, by the point's gas.
+    instrument is faulty or does not answer. `standard` stands for the alarms of a standard, by the point's gas; its
+    `basis` says who confirmed them for this site.
 
     It returns once the value is `deadband` away from the limit again. `delay` and `off_delay` (ms): how long it must
     last before it counts, and be over before it counts as returned. `latch`: it stands until it is acknowledged.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from parkgate.config.alarm import STANDARD, Alarm, Kind
 from parkgate.config.language import say
@@ -34,7 +34,7 @@ def alarm_findings(point: Point) -> Iterator[Finding]:
 def _findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
     kinds = alarm.kinds
     if alarm.standard is not None:
-        if others := sorted(alarm.model_fields_set - {"standard"}):
+        if others := sorted(alarm.model_fields_set - {"standard", "basis"}):
             yield others[0], say("does not go with a standard; write the alarm out, or leave this out")
         return
     if len(kinds) != 1:
@@ -102,6 +102,16 @@ def standard_trouble(point: Point, gas: str | None, gases: str) -> str:
                    standard=STANDARD, gases=gases)  # fmt: skip
     return say('{standard} has no set points for {gas} in "{unit}"; use mg/m3, ppm or %LEL, oxygen in %',
                standard=STANDARD, gas=gas, unit=point.unit)  # fmt: skip
+
+
+def unconfirmed(alarms: Sequence[Alarm], unit: str) -> str:
+    """Say which limits a standard gives that nobody has confirmed for the site."""
+    limits = ", ".join(f"{each.name} {each.limit:g}" for each in alarms if each.limit is not None)
+    return say(
+        "{basis} gives {limits} {unit}, as defaults: have them confirmed for this site, then write "
+        '{{ standard = "{standard}", basis = "who confirmed them" }}',
+        basis=alarms[0].basis, limits=limits, unit=unit, standard=STANDARD,
+    )  # fmt: skip
 
 
 def period_findings(point: Point, least: int) -> Iterator[Finding]:

@@ -115,6 +115,13 @@ def standard_alarms(point: Point) -> tuple[Alarm, ...]:
     return (*_levels((first, second), _cut(first * known.deadband)), _fault())
 
 
+def confirmed(written: Sequence[Alarm], alarm: Alarm) -> tuple[Alarm, ...]:
+    """Give a standard's alarms with who confirmed them for the site, where anybody did."""
+    if not alarm.basis:
+        return tuple(written)
+    return tuple(each.model_copy(update={"basis": f"{each.basis}; {alarm.basis}"}) for each in written)
+
+
 def _in_unit(gas: Gas, unit: str) -> float | None:
     """Give by what mg/m3 of a gas are multiplied to be in a unit; None where that is none of a concentration."""
     if unit in _VOLUME:

@@ -11,10 +11,16 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from parkgate.config.addresses import NODE, address_trouble
-from parkgate.config.alarm_checks import SUBSCRIBED, alarm_findings, period_findings, standard_trouble
+from parkgate.config.alarm_checks import (
+    SUBSCRIBED,
+    alarm_findings,
+    period_findings,
+    standard_trouble,
+    unconfirmed,
+)
 from parkgate.config.document import Place, Report
 from parkgate.config.explain import table_wanted
-from parkgate.config.gas_alarms import gas_of, gases, standard_alarms
+from parkgate.config.gas_alarms import confirmed, gas_of, gases, standard_alarms
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
@@ -174,19 +180,21 @@ def _override(point: Point, profile: Profile, table: object, place: Place) -> Po
 
 def _alarmed(point: Point, place: Place) -> Point:
     """Give a point with the alarms of a standard written out, by its gas and its unit."""
-    if not any(alarm.standard for alarm in point.alarms):
+    standards = [alarm for alarm in point.alarms if alarm.standard]
+    if not standards:
         return point
     written, here = standard_alarms(point), place.at("alarms")
     if not written:
         here.problem(standard_trouble(point, gas_of(point), ", ".join(gases())))
         return point
-    alarms = tuple(each for alarm in point.alarms for each in (written if alarm.standard else (alarm,)))
+    if not all(alarm.basis for alarm in standards):
+        here.warning(unconfirmed(written, point.unit))
+    alarms = tuple(
+        each for alarm in point.alarms for each in (confirmed(written, alarm) if alarm.standard else (alarm,))
+    )
     point = point.model_copy(update={"alarms": alarms})
     for keys, text in alarm_findings(point):
         here.at(*keys).problem(text)
-    limits = ", ".join(f"{each.name} {each.limit:g}" for each in written if each.limit is not None)
-    here.warning(say("{basis} gives {limits} {unit}: defaults, to be confirmed by the site; write them out to confirm",
-                     basis=written[0].basis, limits=limits, unit=point.unit))  # fmt: skip
     return point
 
 
