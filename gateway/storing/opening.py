@@ -311,7 +311,7 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
         after = found[-1].id
         waiting: list[Record] = []
         for each in found:
-            if isinstance(each, Record) and each.series.kind == "alarm":
+            if isinstance(each, Record) and each.series.kind == "alarm" and each.series.id in moved:
                 told.append((each.series.instrument, each.body))
             settled = uplinks and all(uplink.progress.covers(each.id) for uplink in uplinks)
             if isinstance(each, Record) and each.series.id in moved and not settled:
