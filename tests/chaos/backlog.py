@@ -34,8 +34,8 @@ RATIO, ALARM = 1.5, 200.0
 """How much slower live snapshots may be, and the milliseconds that an alarm may take; both at the 99th percentile."""
 NOTING = (sys.executable, str(Path(__file__).with_name("noting_agent.py")))
 """Runs an agent that notes when each record was committed."""
-ALARMS = (0, 3, 4)
-"""The points that alarm: about nine transitions a second, some with the very first reading."""
+ALARMS = (0, 1, 2, 3)
+"""The points that alarm: about twelve transitions a second, the first with the third reading, when the link is up."""
 OLD_ALARMS = 20
 """Alarms that stand at the very end of the backlog."""
 INSTRUMENT = "gas-1"
