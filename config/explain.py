@@ -132,6 +132,8 @@ def _sentence(model: type[Model], place: Keys, errors: list[ErrorDetails]) -> st
 def known_keys(model: type[Model], place: Keys = ()) -> list[str]:
     """Give the keys that a model's table may have, or a table within it."""
     for part in place:
+        if isinstance(part, int):  # an element of a list: its model was found already
+            continue
         field = model.model_fields.get(str(part))
         inner = (field.annotation, *get_args(field.annotation)) if field else ()
         model = next((each for each in inner if isinstance(each, type) and issubclass(each, Model)), Model)

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from parkgate.config.addresses import address_trouble, is_one_bit
 from parkgate.config.explain import unknown_word
 from parkgate.config.factors import factors
+from parkgate.config.gas_alarms import gases
 from parkgate.config.language import say
 from parkgate.config.problem import suggestion
 from parkgate.config.profile import STRING_TYPE, TYPES, Point, Protocol, State
@@ -32,6 +33,8 @@ def point_findings(point: Point, protocol: Protocol, base: int) -> Iterator[Find
     if point.factor is not None and point.factor not in factors():
         text = say('unknown factor "{factor}"', factor=point.factor) + suggestion(point.factor, factors())
         yield "factor", text
+    if point.gas is not None and point.gas not in gases():
+        yield "gas", unknown_word("gas", point.gas, gases())
     if point.scale == 0:
         yield "scale", say("must not be 0: every value would be the same")
     if point.as_ == "string" and point.type not in {"int64", "uint64"}:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
 
+from parkgate.config.alarm import Alarm, listed
 from parkgate.config.flag import Flag
 from parkgate.config.model import Model
 from parkgate.config.quantity import Milliseconds
@@ -41,7 +42,8 @@ class Point(Model):
     `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
     `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
-    value that is exactly the same for longer than `unchanged` (ms) is `stale`.
+    value that is exactly the same for longer than `unchanged` (ms) is `stale`. `gas` is what a gas detector measures,
+    where no factor code tells; `alarms` in the order of their places in the file.
     """
 
     name: PointName
@@ -58,6 +60,8 @@ class Point(Model):
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
     unchanged: Milliseconds | None = None
+    gas: str | None = None
+    alarms: Annotated[tuple[Alarm, ...], BeforeValidator(listed)] = ()
     enabled: Switch = True
 
 

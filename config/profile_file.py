@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
+from parkgate.config.alarm_checks import alarm_findings
 from parkgate.config.document import Document, Place, Report, read_toml
 from parkgate.config.explain import known_keys, parse, table_wanted, unknown_key
 from parkgate.config.language import say
@@ -97,6 +98,8 @@ def check_point(point: Point, protocol: Protocol, base: int, place: Place) -> No
     """Report what is wrong with a point beyond its types."""
     for attribute, text in point_findings(point, protocol, base):
         place.at(attribute).problem(text)
+    for keys, text in alarm_findings(point):
+        place.at("alarms", *keys).problem(text)
 
 
 def _states(place: Place, protocol: Protocol | None, base: int, points: list[str]) -> Iterator[State]:

@@ -11,8 +11,16 @@ from typing import Annotated, TypeVar
 from pydantic import Field
 
 from parkgate.config.addresses import NODE, address_trouble
+from parkgate.config.alarm_checks import (
+    SUBSCRIBED,
+    alarm_findings,
+    period_findings,
+    standard_trouble,
+    unconfirmed,
+)
 from parkgate.config.document import Place, Report
 from parkgate.config.explain import table_wanted
+from parkgate.config.gas_alarms import confirmed, gas_of, gases, standard_alarms
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
@@ -149,7 +157,10 @@ def _overridden(entry: Entry, profile: Profile, place: Place) -> Iterator[Point]
         table = entry.points.get(point.name)
         found = point if table is None else _override(point, profile, table, place.at(point.name))
         if found is not None and found.enabled:
-            yield found
+            least = max(2 * entry.every, SUBSCRIBED if profile.protocol == "opcua" else 0)
+            for keys, text in period_findings(found, least):
+                place.at(point.name, "alarms", *keys).problem(text)
+            yield _alarmed(found, place.at(point.name))
 
 
 def _override(point: Point, profile: Profile, table: object, place: Place) -> Point | None:
@@ -159,10 +170,32 @@ def _override(point: Point, profile: Profile, table: object, place: Place) -> Po
     own = point.model_dump(by_alias=True, exclude_unset=True, exclude={"name"})
     if point.unchanged is not None:
         own["unchanged"] = f"{point.unchanged}ms"  # as a file has it
+    if point.alarms:
+        own["alarms"] = point.alarms
     changed = read_point({**own, **table}, point.name, place)
     if changed is not None:
         check_point(changed, profile.protocol, profile.base, place)
     return changed
+
+
+def _alarmed(point: Point, place: Place) -> Point:
+    """Give a point with the alarms of a standard written out, by its gas and its unit."""
+    standards = [alarm for alarm in point.alarms if alarm.standard]
+    if not standards:
+        return point
+    written, here = standard_alarms(point), place.at("alarms")
+    if not written:
+        here.problem(standard_trouble(point, gas_of(point), ", ".join(gases())))
+        return point
+    if not all(alarm.basis for alarm in standards):
+        here.warning(unconfirmed(written, point.unit))
+    alarms = tuple(
+        each for alarm in point.alarms for each in (confirmed(written, alarm) if alarm.standard else (alarm,))
+    )
+    point = point.model_copy(update={"alarms": alarms})
+    for keys, text in alarm_findings(point):
+        here.at(*keys).problem(text)
+    return point
 
 
 def _states_of(states: tuple[State, ...], points: set[str]) -> Iterator[State]:

@@ -13,6 +13,7 @@ from parkgate.config.language import english, say
 from parkgate.config.site import Instrument, Site, Uplink
 from parkgate.drivers.catalog import opener
 from parkgate.gateway import status
+from parkgate.gateway.alarming import Alarming, Desk
 from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
 from parkgate.gateway.collecting.origins import Origins
@@ -125,6 +126,11 @@ class Agent:
     async def _build(self) -> None:
         self._described = Described(self._source, self.site.instruments, self.outbox)
         await self._described.keep()
+        desk = Desk(
+            self._source, self.outbox, self._described, self._world.clock, self.tell, self._time.unsynced,
+            self._supervisor.heart("alarms"),
+        )  # fmt: skip
+        self._alarming = await Alarming.of(desk, self.site.instruments)
         readers: list[Reader] = []
         self.forwarders = [self._forwarder(uplink, readers) for uplink in self.site.uplinks]
         if self._time.absent:  # it was we who were away, or so says a wrong clock: no uplink is, before it had its day
@@ -154,7 +160,8 @@ class Agent:
     def _station(self, instrument: Instrument) -> Station:
         series = self.outbox.series("data", instrument.name)
         judge = Judge.of(instrument, self._world.clock.monotonic)
-        return Station(instrument, series, judge, self._described.encoder(instrument))
+        watch = self._alarming.watcher(instrument)
+        return Station(instrument, series, judge, self._described.encoder(instrument), watch=watch)
 
     async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
         """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""
@@ -169,6 +176,7 @@ class Agent:
             uplink, Topics.of(uplink.prefix, gateway.site, gateway.id), outbox,
             Reader(outbox, outbox.uplink(uplink.name), readers), self, self._world.clock, self.tell,
             self._time.trusted, self._world.new_publisher, self._heart("uplink", uplink.name),
+            self._alarming.payload,
         )  # fmt: skip
         return Forwarder(trade, f"{gateway.site}-{gateway.id}", self._world.rng)
 
@@ -181,11 +189,17 @@ class Agent:
         handlers = {
             "status": self._answer_status, "account": self._answer_account,
             "ask": visits.ask, "identify": visits.identify,
+            "alarms": self._alarming.answer, "acknowledge": self._alarming.acknowledge,
         }  # fmt: skip
         server = ControlServer(self.site.gateway.data, handlers)
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]
         loops += [(f"uplink {each.uplink.name}", each.run) for each in self.forwarders]
-        loops += [("keeper", self._keeper.run), ("clock", self._time.run), ("control", server.run)]
+        loops += [
+            ("alarms", self._alarming.run),
+            ("keeper", self._keeper.run),
+            ("clock", self._time.run),
+            ("control", server.run),
+        ]
         if not self.outbox.durable:
             loops.append(("disk", self._until_writable))
         tasks = [asyncio.create_task(self.outbox.run(), name="outbox")]

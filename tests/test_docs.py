@@ -178,18 +178,24 @@ def test_every_topic_is_listed(name):
 
 def test_every_message_that_is_shown_fits_its_schema():
     shown = [json.loads(block) for name in (*READMES, "docs/platform.md") for block in blocks(name, "json")]
-    kinds = {"values": "data", "points": "meta", "state": "status", "event": "event"}
+    kinds = {
+        "values": "data", "points": "meta", "alarm": "alarm", "standing": "alarms", "state": "status", "event": "event",
+    }  # fmt: skip
     found = []
     for message in (each for each in shown if isinstance(each, dict)):
-        (kind,) = [kinds[key] for key in kinds if key in message]
+        kind = next(kinds[key] for key in kinds if key in message)
         SCHEMAS[kind].model_validate_json(json.dumps(message))
         found.append(kind)
     assert set(found) == set(kinds.values())
 
 
 @pytest.mark.parametrize(
-    "model", [models.Snapshot, models.Invalid, models.Meta, models.PointMeta, models.Status, models.Event]
-)
+    "model",
+    [
+        models.Snapshot, models.Invalid, models.Meta, models.PointMeta, models.Status, models.Event,
+        models.AlarmMeta, models.Alarm, models.StandingAlarm, models.Alarms,
+    ],
+)  # fmt: skip
 def test_every_field_of_a_message_is_explained(model):
     explained = text("docs/platform.md")
     for name, field in model.model_fields.items():

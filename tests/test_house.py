@@ -15,6 +15,8 @@ ROOMS = ("config", "drivers", "gateway", "simulator")
 SOURCES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 PURE = (
+    "config/alarm.py",
+    "config/alarm_checks.py",
     "config/flag.py",
     "config/line_checks.py",
     "config/locate.py",
@@ -51,6 +53,7 @@ PURE = (
     "gateway/forwarding/lanes.py",
     "gateway/forwarding/ramp.py",
     "gateway/forwarding/refused.py",
+    "gateway/forwarding/standing.py",
     "gateway/forwarding/verdicts.py",
     "gateway/forwarding/window.py",
     "gateway/messages/*.py",

@@ -64,6 +64,8 @@ class Station:
     failed: int = 0
     fault: str = ""
     latest: Snapshot | None = None
+    watch: Callable[[Snapshot], None] | None = None
+    """Holds each snapshot against the instrument's alarms; None where it has none."""
 
     @property
     def silent(self) -> bool:
@@ -249,6 +251,8 @@ class Collector:
         station.latest = snapshot
         encode, unsynced = station.encode, self._unsynced(snapshot.at)
         self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced))
+        if station.watch is not None:
+            station.watch(snapshot)
 
     def _up(self) -> None:
         self._broken = 0

@@ -17,7 +17,7 @@ class Refused:
         self._probes: dict[str, Message] = {}
         self._skipped = False
 
-    def __contains__(self, topic: str) -> bool:
+    def __contains__(self, topic: object) -> bool:
         return topic in self._probes
 
     def __bool__(self) -> bool:

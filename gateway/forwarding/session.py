@@ -19,6 +19,7 @@ from parkgate.gateway.forwarding.quarantine import DAMAGED, Quarantine
 from parkgate.gateway.forwarding.ramp import Ramp
 from parkgate.gateway.forwarding.refusals import LinkLost, UplinkFault
 from parkgate.gateway.forwarding.refused import Refused
+from parkgate.gateway.forwarding.standing import StandingSet
 from parkgate.gateway.forwarding.trade import Trade
 from parkgate.gateway.forwarding.verdicts import NOBODY, TOO_LARGE, Verdict, verdict
 from parkgate.gateway.forwarding.window import Flying
@@ -64,6 +65,7 @@ class Session:
         self._recall = True
         self._refused = Refused()
         self._quarantine = Quarantine(trade)
+        self._standing = StandingSet(trade.topics.alarms, trade.standing)
         self._leaving: dict[str, list[str]] | None = None
         self._resume: asyncio.TimerHandle | None = None
         self._wake = asyncio.Event()
@@ -102,9 +104,10 @@ class Session:
         self.describe(metas)
 
     def describe(self, metas: Sequence[tuple[str, str, bytes]]) -> None:
-        """Send the status and descriptions; what of them is not the newest only under its own `rev`."""
+        """Send what stands, the status and descriptions; what of these is not the newest only under its own `rev`."""
         topics = self._trade.topics
         self._greeted_at = self._trade.clock.monotonic()
+        self._standing.say()
         self.say_status("online")
         newest = {instrument: rev for instrument, rev, _ in metas}
         for instrument, rev, payload in metas:
@@ -122,8 +125,10 @@ class Session:
         if self.online and not self._parting:
             self.say_status("online")
 
-    def _send_status(self) -> None:
-        """Encode the status that was asked for, unless one is still on its way: it would only pile up."""
+    def _send_state(self) -> None:
+        """Encode what stands and the status where asked for, unless one is still on its way: it would only pile up."""
+        if standing := self._standing.message([*self._lanes.waiting[Lane.ALARM], *self._flying], self._refused):
+            self._lanes.add(standing)
         if self._status is None:
             return
         topic = self._trade.topics.status
@@ -143,7 +148,7 @@ class Session:
         while not self._publisher.lost.done():
             self._trade.heart.expect(LONGEST_PASS)
             self._wake.clear()
-            self._send_status()
+            self._send_state()
             if self._recall:  # alarms of the outbox go before everything: until they are found, nothing passes them
                 for record in reversed(await self._reader.alarms()):
                     self._lanes.first(live_message(self._trade.topics, record))
@@ -215,6 +220,8 @@ class Session:
                 self._reader.take([record])
         for record in records:
             self._lanes.add(live_message(self._trade.topics, record))
+            if record.series.kind == "alarm":
+                self._standing.say()
         self._wake.set()
 
     def _pump(self) -> None:
@@ -255,7 +262,7 @@ class Session:
             case refusal:
                 self._refuse(message, code, refusal)
         self._pump()
-        if self._status or self._leaving != {} or self._hungry():
+        if self._status or self._standing.wanted or self._leaving != {} or self._hungry():
             self._wake.set()
 
     def _deliver(self, message: Message) -> None:
@@ -271,6 +278,7 @@ class Session:
         if passed_over:
             # Rows of the topic were passed over: they, and what waits with them, are read again from the outbox.
             self._lanes.clear_rows()
+            self._standing.say()
             self._recall = True
             if self._refused:
                 self._later()  # the probes of other topics waited in the lanes that were cleared
@@ -312,7 +320,8 @@ class Session:
         """
         self.left_well = False
         self._parting = True
-        if not await self._quiet(seconds, lambda: not (self._reader.waiting or self._flying)):
+        standing, refused = self._standing, self._refused
+        if not await self._quiet(seconds, lambda: not (self._reader.waiting or self._flying or standing.owed(refused))):
             _log.warning(say("{count} records wait for the next start", count=self._reader.waiting))
         self._lanes.clear()
         self.say_status("offline", "stopped")

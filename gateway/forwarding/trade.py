@@ -68,4 +68,6 @@ class Trade:
     """The time (ms UTC) by which it is judged how long an uplink was not reached: no stepped clock decides that."""
     new_publisher: NewPublisher = Publisher
     heart: Heart = field(default_factory=Heart)
+    standing: Callable[[], bytes] | None = None
+    """Give the payload of the alarms that stand, for the retained topic `alarms`; None where nobody keeps it."""
     counters: Counters = field(default_factory=Counters)

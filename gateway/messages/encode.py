@@ -12,6 +12,7 @@ from typing import Any
 
 import orjson
 
+from parkgate.config.alarm import Alarm
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
 from parkgate.drivers.snapshot import Snapshot
@@ -99,7 +100,16 @@ def _about_point(point: Point) -> dict[str, object]:
     about["range"] = [_short(bound) for bound in point.range] if point.range else None
     about["digits"] = point.digits
     about["as"] = "string" if point.as_ == "string" else None
+    about["gas"] = point.gas
+    about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
     return {name: value for name, value in about.items() if value not in (None, "")}
+
+
+def _about_alarm(alarm: Alarm) -> dict[str, object]:
+    """Give what a consumer must know of an alarm of a point; its delays are in ms."""
+    about = alarm.model_dump(exclude_defaults=True)
+    numbers = {name: _short(value) for name, value in about.items() if isinstance(value, float)}
+    return {**about, **numbers, "priority": alarm.priority}
 
 
 def _short(number: float) -> float | int:

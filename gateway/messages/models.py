@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, RootModel
 
+from parkgate.config.alarm import Kind, Priority
 from parkgate.config.flag import Flag
 
 Value = float | int | str
@@ -54,6 +55,25 @@ class Backfill(RootModel[list[Snapshot]]):
     """Snapshots that were committed before the connection was accepted, oldest first, one a line."""
 
 
+class AlarmMeta(Record):
+    """What makes a point alarm: exactly one of `above`, `below`, `equals`, `rate` and `fault`, in the point's unit."""
+
+    name: str
+    title: str = ""
+    above: float | None = Field(default=None, description="From this value on.")
+    below: float | None = Field(default=None, description="From this value down.")
+    equals: int | None = None
+    rate: float | None = Field(default=None, description="A rise within `per`, a fall where it is negative.")
+    per: int | None = Field(default=None, description="Milliseconds.")
+    fault: bool = Field(default=False, description="It cannot be used: the instrument is faulty or does not answer.")
+    deadband: float = Field(default=0.0, description="How far it must be back from the limit to return.")
+    delay: int = Field(default=0, description="Milliseconds that it must last before it counts.")
+    off_delay: int = Field(default=0, description="Milliseconds that it must be over before it counts as returned.")
+    latch: bool = Field(default=False, description="It stands until it is acknowledged.")
+    priority: Priority
+    basis: str = Field(default="", description="Where the limit comes from.")
+
+
 class PointMeta(Record):
     """What a consumer must know of a point."""
 
@@ -66,6 +86,8 @@ class PointMeta(Record):
     )
     digits: int | None = None
     as_: Literal["string"] | None = Field(default=None, alias="as", description="A number written as a string.")
+    gas: str | None = Field(default=None, description="What a gas detector measures, where no factor code tells.")
+    alarms: list[AlarmMeta] = Field(default_factory=list)
 
 
 class Meta(Record):
@@ -118,3 +140,50 @@ class Event(Record):
     event: str
     subject: str
     detail: dict[str, object] = Field(default_factory=dict)
+
+
+class AlarmState(Record):
+    """What an alarm is like: it stands (`active`), or no more (`cleared`)."""
+
+    point: str
+    alarm: str
+    kind: Kind
+    state: Literal["active", "cleared"]
+    acknowledged: bool = Field(description="Somebody has acknowledged it since it was raised.")
+    latched: bool = Field(description="It stands until it is acknowledged, whatever the value does.")
+    returned: bool = Field(default=False, description="What raised it is over; it stands to be acknowledged.")
+    value: Value | None = Field(default=None, description="The last reading.")
+    flag: Flag | None = Field(default=None, description="Why that may not be used as it is.")
+    limit: float | None = Field(default=None, description="In the point's unit; a fault has none.")
+    priority: Priority
+    rev: Rev
+    since: Ts
+    reason: Literal["configuration"] | None = Field(default=None, description="Its configuration has it no more.")
+
+
+class Alarm(AlarmState):
+    """A transition of an alarm, sent before everything else."""
+
+    source: Source
+    epoch: Epoch
+    seq: Seq
+    low: Low
+    ts: Ts
+    by: str | None = Field(default=None, description="Who acknowledged it.")
+    why: str | None = Field(default=None, description="What that person said about it.")
+    clock: Literal["unsynced"] | None = Field(default=None, description="Only while the gateway's clock is not known.")
+
+
+class StandingAlarm(AlarmState):
+    """An alarm that stands."""
+
+    instrument: str
+    ts: Ts
+
+
+class Alarms(Record):
+    """The alarms of a gateway that stand, retained: the most urgent first. Published when it changes."""
+
+    ts: Ts
+    standing: list[StandingAlarm]
+    more: int = Field(default=0, description="How many more stand than the largest message holds.")

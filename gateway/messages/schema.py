@@ -14,6 +14,8 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "data": models.Snapshot,
     "backfill": models.Backfill,
     "event": models.Event,
+    "alarm": models.Alarm,
+    "alarms": models.Alarms,
 }
 """Message name -> model."""
 
@@ -24,6 +26,8 @@ _CHANNELS = {
     "data": ("data/{instrument}", True),
     "backfill": ("backfill/{instrument}", False),
     "event": ("event", False),
+    "alarm": ("alarm/{instrument}", False),
+    "alarms": ("alarms", True),
 }
 _MESSAGE_OF = {"metaRev": "meta"}
 _PARAMETERS = {

@@ -23,6 +23,11 @@ class Topics:
         """The retained state of the gateway, also its last will."""
         return f"{self.root}/status"
 
+    @property
+    def alarms(self) -> str:
+        """The retained set of the alarms that stand."""
+        return f"{self.root}/alarms"
+
     def meta(self, instrument: str, rev: str | None = None) -> str:
         """Where the description of an instrument is retained: the newest, or that of a `rev`."""
         return f"{self.root}/meta/{instrument}" + (f"/{rev}" if rev else "")

@@ -20,6 +20,7 @@ from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
 from parkgate.gateway.storing.standing import Standing, whole_rows
+from parkgate.gateway.storing.standing_alarms import StandingAlarms
 from parkgate.gateway.storing.transaction import Transaction
 from parkgate.gateway.storing.wal import PAGE
 
@@ -125,6 +126,7 @@ class Database:
         self._connection = connection
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
+        self.alarms = StandingAlarms(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -158,14 +160,15 @@ class Database:
         """
         rows = [_packed(each) for each in records]
         counters = {each.series.id: replace(each.series, seq=each.seq) for each in records}
-        alarms = [(each.id,) for each in records if each.series.kind == "alarm"]
+        alarms = [each for each in records if each.series.kind == "alarm"]
         with Transaction(self._connection):
             many = self._connection.executemany
             many("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
             many("DELETE FROM urgent WHERE id = ?", [(row,) for row in removed])
             many(_KEEP_SERIES, [sealed("series", *each.row()) for each in counters.values()])
             many("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
-            many("INSERT INTO urgent VALUES (?)", alarms)
+            many("INSERT INTO urgent VALUES (?)", [(each.id,) for each in alarms])
+            self.alarms.note((each.series.instrument, each.body) for each in alarms)
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
 

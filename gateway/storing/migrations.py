@@ -6,12 +6,12 @@ A newer file than this program knows is refused, untouched.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.
@@ -71,6 +71,14 @@ CREATE TABLE meta (
 CREATE TABLE news (
     event TEXT NOT NULL              -- what opening the file found out and nobody was told yet, JSON
 );
+CREATE TABLE alarm (
+    instrument TEXT NOT NULL,
+    point TEXT NOT NULL,
+    alarm TEXT NOT NULL,
+    body BLOB NOT NULL,              -- the newest record of an alarm that stands: it outlives every restart
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (instrument, point, alarm)
+) WITHOUT ROWID;
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget
     uplink TEXT NOT NULL,
     instrument TEXT NOT NULL,
@@ -85,7 +93,7 @@ _RESHAPED = {
     "uplink": "SELECT name, born, position, ahead, connections, reached, expired FROM uplink",
     "meta": "SELECT instrument, rev, body, until FROM meta",
 }
-"""What version 1 says in the tables that version 2 seals: a few rows each."""
+"""What version 1 says in the tables that are sealed since version 2: a few rows each."""
 
 
 def statements() -> Iterator[str]:
@@ -102,20 +110,35 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of version 1 to the newest shape; all or nothing."""
+    """Bring an older file to the newest shape; all or nothing."""
     with Transaction(connection):
-        kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
-        for table in kept:
-            connection.execute(f"DROP TABLE {table}")
-        for statement in statements():
-            if statement.split()[2] not in {"record", "quarantine", "cleared"}:
-                connection.execute(statement)
-        for table, rows in kept.items():
-            if rows:
-                places = ", ".join("?" * (len(rows[0]) + 1))
-                query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
-                connection.executemany(query, [sealed(table, *row) for row in rows])
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        if version == 1:
+            _seal(connection)
+        else:  # since then tables were only ever added
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            _make(connection, there)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Bring a file of version 1 to the newest shape."""
+    kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
+    for table in kept:
+        connection.execute(f"DROP TABLE {table}")
+    _make(connection, {"record", "quarantine", "cleared"})
+    for table, rows in kept.items():
+        if rows:
+            places = ", ".join("?" * (len(rows[0]) + 1))
+            query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
+            connection.executemany(query, [sealed(table, *row) for row in rows])
+
+
+def _make(connection: sqlite3.Connection, there: Container[str]) -> None:
+    """Make the tables that are not there."""
+    for statement in statements():
+        if statement.split()[2] not in there:
+            connection.execute(statement)
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from parkgate.gateway.storing.database import PackedRow, Series, UplinkState
 from parkgate.gateway.storing.holes import Hole, Seen, holes, missing
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import sealed, unpacked, whole
+from parkgate.gateway.storing.standing_alarms import key_of
 from parkgate.gateway.storing.transaction import Transaction
 
 _BATCH = 5_000
@@ -27,7 +29,7 @@ _ENDLESS = 0xFFFFFFFE
 _NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
-_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5}
+_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5}
 """The columns of the sealed tables."""
 
 Wanted = Callable[[int], bool]
@@ -41,6 +43,8 @@ class Found:
     series: dict[int, Series] = field(default_factory=dict)
     uplinks: dict[str, UplinkState] = field(default_factory=dict)
     metas: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    alarms: dict[tuple[str, str, str], tuple[tuple[str, int], bytes, bool]] = field(default_factory=dict)
+    """By instrument, point and alarm: the epoch and number of its newest record, that record, and whether it stands."""
     aside: set[tuple[object, ...]] = field(default_factory=set)
     newest: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     """By series: row, seq and payload of the newest record that was read."""
@@ -81,6 +85,19 @@ class Found:
         # Of several versions the one that is needed longest: sending a description once more does no harm.
         if old is None or columns[3] is None:
             self.metas[key] = columns
+
+    def _alarm(self, instrument: str, _point: str, _alarm: str, body: bytes) -> None:
+        self.stands(instrument, body)
+
+    def stands(self, instrument: str, body: bytes) -> None:
+        """Take what a record, or a row made of one, says of an alarm, unless a newer one is known."""
+        told = key_of(body)
+        if told is None:
+            return
+        record, key = json.loads(body), (instrument, *told[:2])
+        age = str(record.get("epoch")), int(record.get("seq", 0))
+        if age >= self.alarms.get(key, (("", 0), b"", False))[0]:
+            self.alarms[key] = age, body, told[2]
 
 
 class Damaged:
@@ -240,6 +257,11 @@ def _seen(into: sqlite3.Connection) -> Iterator[Seen]:
 def _write_state(found: Found, into: sqlite3.Connection) -> None:
     alarms = [each.id for each in found.series.values() if each.kind == "alarm"]
     aside = [row for row in found.aside if row[0] in found.uplinks]
+    for each in found.series.values():
+        if each.kind == "alarm":
+            for (packed,) in into.execute("SELECT body FROM record WHERE series = ?", (each.id,)):
+                found.stands(each.instrument, zlib.decompress(packed))
+    standing = [sealed("alarm", *key, body) for key, (_, body, stands) in found.alarms.items() if stands]
     with Transaction(into):
         many = into.executemany
         many("INSERT OR IGNORE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -247,5 +269,6 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
         many("INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
              [sealed("uplink", *each.row()) for each in found.uplinks.values()])  # fmt: skip
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
+        many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", standing)
         many("INSERT INTO quarantine VALUES (?, ?, ?)", aside)
         many("INSERT INTO urgent SELECT id FROM record WHERE series = ?", [(number,) for number in alarms])

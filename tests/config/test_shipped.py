@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from parkgate.config.alarm import Alarm
 from parkgate.config.document import Report
 from parkgate.config.factors import Factor, factors
 from parkgate.config.flag import Flag
@@ -96,6 +97,14 @@ def test_the_site_with_everything_names_every_key_there_is():
         Uplink: {key for each in table["uplink"] for key in each},
         Line: {key for each in table["line"] for key in each},
         Entry: {key for each in table["instrument"] for key in each},
+        Alarm: {
+            key
+            for each in table["instrument"]
+            for point in each.get("points", {}).values()
+            for alarm in point.get("alarms", ())
+            if isinstance(alarm, dict)
+            for key in alarm
+        },
         Point: {key for each in table["instrument"] for point in each.get("points", {}).values() for key in point},
     }
     for model, keys in used.items():

@@ -16,6 +16,10 @@ SNAPSHOT = {
     "rev": "9c1d02aa", "values": {"o2": 6.2, "door": 0, "mode": "auto"},
     "invalid": {"so2": {"flag": "calibration", "value": 12.31}, "nox": {"flag": "no-communication"}},
 }  # fmt: skip
+STANDING = {
+    "point": "h2s", "alarm": "high", "kind": "above", "state": "active", "acknowledged": False, "latched": True,
+    "value": 12.0, "limit": 10, "priority": "urgent", "since": 1,
+}  # fmt: skip
 EXAMPLES = {
     "data": SNAPSHOT,
     "backfill": [SNAPSHOT, SNAPSHOT],
@@ -31,6 +35,11 @@ EXAMPLES = {
         "source": "xuwei/gw-01", "epoch": "0007-k3f9a1", "seq": 1, "low": 1, "ts": 1, "event": "line-down",
         "subject": "cems", "detail": {"reason": "no connection"},
     },
+    "alarm": {
+        "source": "xuwei/gw-01/gas-3", "epoch": "0007-k3f9a1", "seq": 7, "low": 7, "ts": 1, "rev": "9c1d02aa",
+        **STANDING,
+    },
+    "alarms": {"ts": 2, "standing": [{"instrument": "gas-3", "ts": 1, "rev": "9c1d02aa", **STANDING}]},
 }  # fmt: skip
 
 
@@ -73,6 +82,8 @@ REQUIRED = [
         "meta": ["source", "rev", "profile", "protocol", "every", "points"],
         "status": ["state", "source", "epoch", "connection", "since", "version"],
         "event": ["source", "epoch", "seq", "low", "ts", "event", "subject"],
+        "alarm": ["source", "seq", "rev", "point", "alarm", "state", "acknowledged", "latched", "priority", "since"],
+        "alarms": ["ts", "standing"],
     }.items()
     for field in fields
 ]
@@ -131,6 +142,15 @@ def test_every_flag_of_the_contract_is_known_to_consumers(flag):
         ("meta", {"points": {"so2": {"type": "float32", "range": [0]}}}),
         ("meta", {"every": "5s"}),
         ("event", {"detail": "text"}),
+        ("alarm", {"state": "latched"}),
+        ("alarm", {"acknowledged": 1}),
+        ("alarm", {"priority": "severe"}),
+        ("alarm", {"kind": "over"}),
+        ("alarm", {"flag": "broken"}),
+        ("alarm", {"limit": "10"}),
+        ("alarms", {"standing": {}}),
+        ("alarms", {"standing": [STANDING]}),
+        ("meta", {"points": {"so2": {"type": "float32", "alarms": [{"name": "high"}]}}}),
     ],
 )
 def test_what_other_messages_may_not_hold_is_refused(message, change):

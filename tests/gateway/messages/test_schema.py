@@ -47,7 +47,7 @@ def test_every_channel_is_sent_with_qos_1_and_says_if_it_is_retained():
     assert {each["action"] for each in operations.values()} == {"send"}
     assert {each["qos"] for each in bindings.values()} == {1}
     retained = {name for name, each in bindings.items() if each["retain"]}
-    assert retained == {"status", "meta", "metaRev", "data"}
+    assert retained == {"status", "meta", "metaRev", "data", "alarms"}
     for name, channel in DOCUMENT["channels"].items():
         assert channel["description"] == ("Retained." if name in retained else "Not retained.")
 
@@ -61,5 +61,7 @@ def test_the_addresses_are_those_that_the_gateway_publishes_to():
         topics.live("data", "{instrument}"),
         topics.backfill("{instrument}"),
         topics.live("event", ""),
+        topics.live("alarm", "{instrument}"),
+        topics.alarms,
     }
     assert {each["address"] for each in DOCUMENT["channels"].values()} == published

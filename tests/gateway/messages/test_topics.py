@@ -20,6 +20,8 @@ def all_topics(topics, instrument, rev="0a1b2c3d"):
         topics.live("data", instrument),
         topics.live("event", ""),
         topics.backfill(instrument),
+        topics.live("alarm", instrument),
+        topics.alarms,
     ]
 
 
@@ -31,6 +33,8 @@ def test_they_are_the_contracts():
         "park/v1/xuwei/gw-01/data/stack-1",
         "park/v1/xuwei/gw-01/event",
         "park/v1/xuwei/gw-01/backfill/stack-1",
+        "park/v1/xuwei/gw-01/alarm/stack-1",
+        "park/v1/xuwei/gw-01/alarms",
     ]
 
 
@@ -52,6 +56,6 @@ def test_the_longest_names_leave_room():
 def test_no_two_kinds_or_instruments_share_a_topic(names):
     topics = Topics.of("park", "xuwei", "gw-01")
     every = [topic for each in names for topic in all_topics(topics, each)]
-    shared = {topics.status, topics.live("event", "")}
+    shared = {topics.status, topics.live("event", ""), topics.alarms}
     own = [topic for topic in every if topic not in shared]
-    assert len(own) == len(set(own)) == 4 * len(names)
+    assert len(own) == len(set(own)) == 5 * len(names)
