@@ -41,7 +41,9 @@ class Point(Model):
     `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
     `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
-    value that is exactly the same for longer than `unchanged` (ms) is `stale`.
+    value that is exactly the same for longer than `unchanged` (ms) is `stale`. In statistics a rate adds up to `sum`,
+    the unit of that amount; a `"direction"` (degrees) is averaged as one; `weight` names the point, a flow, by which a
+    mean is weighted (HJ 212-2017, appendix D.1).
     """
 
     name: PointName
@@ -58,6 +60,9 @@ class Point(Model):
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
     unchanged: Milliseconds | None = None
+    sum: str | None = None
+    mean: Literal["arithmetic", "direction"] = "arithmetic"
+    weight: PointName | None = None
     enabled: Switch = True
 
 

@@ -151,13 +151,13 @@ def test_the_profile_of_the_technicians_document_is_one(name, tmp_path):
 @pytest.mark.parametrize("name", TRANSLATED[1])
 def test_every_key_of_the_site_file_is_explained(name):
     explained = {key for row in rows(name) for key in re.findall(r"`(\w+)`", row[0])}
-    sections = (site.Gateway, site.Uplink, site.Outbox, site.Line, Entry)
+    sections = (site.Gateway, site.Uplink, site.Outbox, site.Statistics, site.Line, Entry)
     assert {key for section in sections for key in section.model_fields} - explained == set()
 
 
 def test_everything_toml_shows_every_key():
     everything = text("config/sites/everything.toml")
-    sections = (site.Gateway, site.Uplink, site.Outbox, site.Keep, site.Secret, site.Line, Entry)
+    sections = (site.Gateway, site.Uplink, site.Outbox, site.Keep, site.Secret, site.Statistics, site.Line, Entry)
     for key in {key for section in sections for key in section.model_fields}:
         assert re.search(rf"\b{key}\b", everything), key
 
@@ -177,7 +177,7 @@ def test_every_topic_is_listed(name):
 
 def test_every_message_that_is_shown_fits_its_schema():
     shown = [json.loads(block) for name in (*READMES, "docs/platform.md") for block in blocks(name, "json")]
-    kinds = {"values": "data", "points": "meta", "state": "status", "event": "event"}
+    kinds = {"values": "data", "profile": "meta", "state": "status", "period": "stats", "event": "event"}
     found = []
     for message in (each for each in shown if isinstance(each, dict)):
         (kind,) = [kinds[key] for key in kinds if key in message]
@@ -187,7 +187,17 @@ def test_every_message_that_is_shown_fits_its_schema():
 
 
 @pytest.mark.parametrize(
-    "model", [models.Snapshot, models.Invalid, models.Meta, models.PointMeta, models.Status, models.Event]
+    "model",
+    [
+        models.Snapshot,
+        models.Invalid,
+        models.Stats,
+        models.Averages,
+        models.Meta,
+        models.PointMeta,
+        models.Status,
+        models.Event,
+    ],
 )
 def test_every_field_of_a_message_is_explained(model):
     explained = text("docs/platform.md")

@@ -16,6 +16,7 @@ from pathlib import Path
 from parkgate.config.language import say
 from parkgate.drivers.faults import Unusable
 from parkgate.gateway.storing.descriptions import Descriptions
+from parkgate.gateway.storing.intervals import Intervals, Kept
 from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
@@ -80,13 +81,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload."""
+    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload.
+
+    `beside`: intervals of the statistics that are kept in the same transaction.
+    """
 
     id: int
     series: Series
     seq: int
     ts: int
     body: bytes
+    beside: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +130,7 @@ class Database:
         self._connection = connection
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
+        self.intervals = Intervals(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -166,6 +172,7 @@ class Database:
             many(_KEEP_SERIES, [sealed("series", *each.row()) for each in counters.values()])
             many("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
             many("INSERT INTO urgent VALUES (?)", alarms)
+            self.intervals.keep(row for each in records for row in each.beside)
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
 

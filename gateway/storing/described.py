@@ -55,6 +55,10 @@ class Described:
         name, rev, _ = self._now[instrument.name]
         return encode.SnapshotEncoder(f"{self._source}/{name}", self._outbox.epoch, rev, instrument)
 
+    def rev(self, instrument: str) -> str:
+        """Give the `rev` of an instrument's description of now."""
+        return self._now[instrument][1]
+
     async def needed(self, position: int) -> Sequence[Description]:
         """Give the descriptions that rows after row `position` refer to: past ones first, then today's."""
         await self._catch_up()

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.
@@ -71,6 +71,17 @@ CREATE TABLE meta (
 CREATE TABLE news (
     event TEXT NOT NULL              -- what opening the file found out and nobody was told yet, JSON
 );
+CREATE TABLE interval (              -- the statistics: what corrections and a restart go on from
+    instrument TEXT NOT NULL,
+    period TEXT NOT NULL,            -- 1min, 10min, 1h, 1d
+    start INTEGER NOT NULL,          -- when it began, milliseconds UTC
+    upto INTEGER NOT NULL,           -- the last row of the instrument that it knows
+    since INTEGER NOT NULL,          -- from this row on rows may stand in no interval yet
+    revision INTEGER NOT NULL,
+    body BLOB NOT NULL,              -- figures and sums, JSON, zlib
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (instrument, period, start)
+) WITHOUT ROWID;
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget
     uplink TEXT NOT NULL,
     instrument TEXT NOT NULL,
@@ -102,20 +113,29 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of version 1 to the newest shape; all or nothing."""
+    """Bring an older file to the newest shape; all or nothing."""
+    (version,) = connection.execute("PRAGMA user_version").fetchone()
     with Transaction(connection):
-        kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
-        for table in kept:
-            connection.execute(f"DROP TABLE {table}")
+        if version == 1:
+            _seal(connection)
+        there = shape(connection)
         for statement in statements():
-            if statement.split()[2] not in {"record", "quarantine", "cleared"}:
+            if statement not in there:
                 connection.execute(statement)
-        for table, rows in kept.items():
-            if rows:
-                places = ", ".join("?" * (len(rows[0]) + 1))
-                query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
-                connection.executemany(query, [sealed(table, *row) for row in rows])
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Make the tables of version 1 that hold state anew, sealed."""
+    kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
+    made = {statement.split()[2]: statement for statement in statements()}
+    for table, rows in kept.items():
+        connection.execute(f"DROP TABLE {table}")
+        connection.execute(made[table])
+        if rows:
+            places = ", ".join("?" * (len(rows[0]) + 1))
+            query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
+            connection.executemany(query, [sealed(table, *row) for row in rows])
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:
