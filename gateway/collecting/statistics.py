@@ -143,7 +143,8 @@ class Statistics:
                 await self._close_interval(course, start, kept, now)
             if count % _PASS == _PASS - 1:
                 await self._pause()
-        course.cursor = ended
+        if not ended < course.cursor <= ended + base.length:  # else the first interval has not ended yet
+            course.cursor = ended  # also back, where the clock was put back
         if late:
             self._given.tell("statistics-too-late", name, count=len(late), **{"from": min(late), "to": max(late)})
         await self._close_longer(course, now)

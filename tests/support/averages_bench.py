@@ -57,7 +57,7 @@ class Bench:
         """Begin as an agent begins: open the outbox, go on from it, let the loops run."""
         self._lives += 1
         site, chance = self._site, random.Random(self._lives)
-        self.outbox = Outbox.open(site.gateway.data, self.clock, 1.0, chance, Footing(connect, Inline))
+        self.outbox = Outbox.open(site.gateway.data, self.clock, 5.0, chance, Footing(connect, Inline))
         given = Surroundings(
             self.outbox, self.clock, self.tell, self.clock.true, lambda _: REV, Heart(), SOURCE,
         )  # fmt: skip

@@ -53,8 +53,8 @@ def closed(going, minutes, kept=None):
 def slowly(events, heard, late, minute):
     """Give avg, least and most of a point, and for how long it was usable: every tenth of a second looked at.
 
-    `events`, `heard` and `late` are (time, value or flag), in order: what changed, what was said live, repeats too, and what
-    a history said later.
+    `events`, `heard` and `late` are (time, value or flag), in order: what changed, what was said live, repeats too, and
+    what a history said later.
     """
     usable, flags = [], {}
     for at in range(minute * MINUTE, (minute + 1) * MINUTE, STEP):
