@@ -13,7 +13,7 @@ from parkgate.config.language import say
 from parkgate.config.line_checks import Finding, line_findings, shared_findings
 from parkgate.config.problem import Problem, Problems
 from parkgate.config.resolve import INSTALLED_PROFILES, Entry, Profiles, resolve
-from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Uplink
+from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Statistics, Uplink
 from parkgate.config.site_checks import (
     entry_findings,
     gateway_findings,
@@ -22,8 +22,9 @@ from parkgate.config.site_checks import (
     unit_findings,
     uplink_findings,
 )
+from parkgate.config.statistics_checks import chosen_findings, statistics_findings
 
-_SECTIONS = ("gateway", "uplink", "outbox", "line", "instrument")
+_SECTIONS = ("gateway", "uplink", "outbox", "statistics", "line", "instrument")
 
 Thing = TypeVar("Thing", Uplink, Line, Entry)
 Named = TypeVar("Named", Uplink, Line)
@@ -77,6 +78,7 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
             place.at(key).problem(unknown_key(key, _SECTIONS))
     gateway = _gateway(place)
     outbox = parse(Outbox, table.get("outbox", {}), place.at("outbox"))
+    statistics = parse(Statistics, table.get("statistics", {}), place.at("statistics"))
     uplinks = _things(Uplink, place.at("uplink"))
     lines = _things(Line, place.at("line"))
     entries = _things(Entry, place.at("instrument"))
@@ -86,9 +88,13 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
     for index, line in lines.items():
         _report(place.at("line", index), line_findings(line))
     instruments = _instruments(place, entries, lines.values(), profiles)
+    if statistics is not None:
+        _report(place.at("statistics"), statistics_findings(statistics))
+        for index, instrument in instruments.items():
+            _report(place.at("instrument", index), chosen_findings(instrument, statistics))
     for index, text in shared_findings(lines, instruments.values()):
         place.at("line", index, "url").problem(text)
-    if place.report.problems or gateway is None or outbox is None:
+    if place.report.problems or gateway is None or outbox is None or statistics is None:
         return None
     _warn(place, instruments, lines, uplinks)
     folder = file.parent.absolute()
@@ -97,6 +103,7 @@ def _site(place: Place, profiles: Profiles) -> Site | None:
         gateway=gateway,
         uplinks=tuple(_absolute(each, folder) for each in uplinks.values()),
         outbox=outbox,
+        statistics=statistics,
         lines=tuple(_absolute(each, folder) for each in lines.values()),
         instruments=tuple(instruments.values()),
     )

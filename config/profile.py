@@ -43,7 +43,9 @@ class Point(Model):
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
     `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
     value that is exactly the same for longer than `unchanged` (ms) is `stale`. `gas` is what a gas detector measures,
-    where no factor code tells; `alarms` in the order of their places in the file.
+    where no factor code tells; `alarms` in the order of their places in the file. In statistics a rate adds up to
+    `sum`, the unit of that amount; a `"direction"` (degrees) is averaged as one; `weight` names the point, a flow, by
+    which a mean is weighted (HJ 212-2017, appendix D.1).
     """
 
     name: PointName
@@ -62,6 +64,9 @@ class Point(Model):
     unchanged: Milliseconds | None = None
     gas: str | None = None
     alarms: Annotated[tuple[Alarm, ...], BeforeValidator(listed)] = ()
+    sum: str | None = None
+    mean: Literal["arithmetic", "direction"] = "arithmetic"
+    weight: PointName | None = None
     enabled: Switch = True
 
 

@@ -28,6 +28,7 @@ from parkgate.config.profile import Point, Profile, State, Switch, Whole
 from parkgate.config.profile_file import check_point, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
+from parkgate.config.statistics_checks import weight_findings
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -58,6 +59,7 @@ class Entry(Model):
     pause: Milliseconds | None = None
     response: Milliseconds | None = None
     safety: Switch | None = None
+    statistics: Switch | tuple[str, ...] = True
     points: Mapping[str, object] = Field(default_factory=dict)
 
 
@@ -96,6 +98,8 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
         return None
     before = len(place.report.problems)
     points = tuple(_overridden(entry, profile, place.at("points")))
+    for name, key, text in weight_findings(points):
+        place.at("points", name, key).problem(text)
     states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
@@ -143,6 +147,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         points=points,
         states=states,
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
+        statistics=entry.statistics,
     )
 
 

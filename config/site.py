@@ -84,6 +84,27 @@ class Outbox(Model):
     max_size: Bytes = 2 * 1024**3
 
 
+class Statistics(Model):
+    """When a mean is valid, and for how long late values correct one.
+
+    `samples` a minute: HJ 212-2017, appendix D.2, wants 12, one every 5 s. `minutes` of an hour and `hours` of a day:
+    HJ 76-2017 wants 45 and 20. What is sampled more rarely than every 5 s cannot give 12: it must give all that it can.
+    `period`: of the statistics between minute and hour, ms (HJ 212-2017, command 1063). `corrections`: how old (ms) an
+    interval may be that late values correct.
+    """
+
+    samples: Annotated[Whole, Field(ge=1, le=12_000)] = 12
+    minutes: Annotated[Whole, Field(ge=1, le=60)] = 45
+    hours: Annotated[Whole, Field(ge=1, le=24)] = 20
+    period: Milliseconds = 600_000
+    corrections: Milliseconds = 3 * 86_400_000
+
+
+def periods_of(statistics: Statistics) -> tuple[str, ...]:
+    """Give the names of the periods of a site's statistics, the shortest first."""
+    return "1min", f"{statistics.period // 60_000}min", "1h", "1d"
+
+
 class Rs485(Model):
     """How the kernel turns a serial port's RS-485 transmitter on and off (Linux, serial-rs485: TIOCSRS485).
 
@@ -131,7 +152,8 @@ class Instrument(Model):
     `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
     least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
     answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
-    the last of `states` may stay the same; None where that is no heartbeat but a state like the others.
+    the last of `states` may stay the same; None where that is no heartbeat but a state like the others. `statistics`:
+    whether its means are sent, or of which periods.
     """
 
     name: Level
@@ -153,6 +175,7 @@ class Instrument(Model):
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
+    statistics: Switch | tuple[str, ...] = True
 
 
 class Site(Model):
@@ -162,6 +185,7 @@ class Site(Model):
     gateway: Gateway
     uplinks: tuple[Uplink, ...]
     outbox: Outbox = Outbox()
+    statistics: Statistics = Statistics()
     lines: tuple[Line, ...]
     instruments: tuple[Instrument, ...]
 

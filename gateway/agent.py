@@ -17,6 +17,7 @@ from parkgate.gateway.alarming import Alarming, Desk
 from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
 from parkgate.gateway.collecting.origins import Origins
+from parkgate.gateway.collecting.statistics import Statistics, Surroundings
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
@@ -142,10 +143,18 @@ class Agent:
             trusted=self._time.trusted, safety=safety, heart=self._supervisor.heart("keeper"),
         )  # fmt: skip
         world = self._world
+        self._statistics = Statistics(
+            self.site,
+            Surroundings(
+                self.outbox, world.clock, self.tell, self._time.trusted, self._described.rev,
+                self._supervisor.heart("statistics"), self._source,
+            ),
+        )  # fmt: skip
+        await self._statistics.resume()
         given = Given(
             self.outbox, world.clock, world.rng, world.open_driver or opener(self.site.gateway), self.tell,
             self._refresh, self._time.unsynced,
-            self._origins, self._simulated,
+            self._origins, self._simulated, self._statistics.take,
         )  # fmt: skip
         self.collectors = [
             Collector(line, [self._station(each) for each in self.site.on(line)], given, self._heart("line", line.name))
@@ -196,6 +205,7 @@ class Agent:
         loops += [(f"uplink {each.uplink.name}", each.run) for each in self.forwarders]
         loops += [
             ("alarms", self._alarming.run),
+            ("statistics", self._statistics.run),
             ("keeper", self._keeper.run),
             ("clock", self._time.run),
             ("control", server.run),

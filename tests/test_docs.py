@@ -152,13 +152,13 @@ def test_the_profile_of_the_technicians_document_is_one(name, tmp_path):
 @pytest.mark.parametrize("name", TRANSLATED[1])
 def test_every_key_of_the_site_file_is_explained(name):
     explained = {key for row in rows(name) for key in re.findall(r"`(\w+)`", row[0])}
-    sections = (site.Gateway, site.Uplink, site.Outbox, site.Line, Entry)
+    sections = (site.Gateway, site.Uplink, site.Outbox, site.Statistics, site.Line, Entry)
     assert {key for section in sections for key in section.model_fields} - explained == set()
 
 
 def test_everything_toml_shows_every_key():
     everything = text("config/sites/everything.toml")
-    sections = (site.Gateway, site.Uplink, site.Outbox, site.Keep, site.Secret, site.Line, Entry)
+    sections = (site.Gateway, site.Uplink, site.Outbox, site.Keep, site.Secret, site.Statistics, site.Line, Entry)
     for key in {key for section in sections for key in section.model_fields}:
         assert re.search(rf"\b{key}\b", everything), key
 
@@ -180,6 +180,7 @@ def test_every_message_that_is_shown_fits_its_schema():
     shown = [json.loads(block) for name in (*READMES, "docs/platform.md") for block in blocks(name, "json")]
     kinds = {
         "values": "data", "points": "meta", "alarm": "alarm", "standing": "alarms", "state": "status", "event": "event",
+        "period": "stats",
     }  # fmt: skip
     found = []
     for message in (each for each in shown if isinstance(each, dict)):
@@ -193,7 +194,7 @@ def test_every_message_that_is_shown_fits_its_schema():
     "model",
     [
         models.Snapshot, models.Invalid, models.Meta, models.PointMeta, models.Status, models.Event,
-        models.AlarmMeta, models.Alarm, models.StandingAlarm, models.Alarms,
+        models.Stats, models.Averages, models.AlarmMeta, models.Alarm, models.StandingAlarm, models.Alarms,
     ],
 )  # fmt: skip
 def test_every_field_of_a_message_is_explained(model):

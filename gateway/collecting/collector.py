@@ -45,6 +45,8 @@ Result = TypeVar("Result")
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
 Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
+Take = Callable[[Snapshot, int], object]
+"""Average a snapshot that is stored, told its row: it stands on the far side of the outbox."""
 Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
 """Describe an instrument as simulated, everywhere; give the encoder of its snapshots from now on."""
 
@@ -100,6 +102,7 @@ class Given:
     unsynced: Callable[[int], bool]
     origins: Origins
     describe: Describe
+    average: Take = lambda _snapshot, _row: None
 
 
 class Collector:
@@ -119,6 +122,7 @@ class Collector:
         self._unsynced = given.unsynced
         self._origins = given.origins
         self._describe = given.describe
+        self._average = given.average
         self._heart = heart
         self._stack = AsyncExitStack()
         self._driver: Driver | None = None
@@ -250,7 +254,11 @@ class Collector:
     def _store(self, station: Station, snapshot: Snapshot) -> None:
         station.latest = snapshot
         encode, unsynced = station.encode, self._unsynced(snapshot.at)
-        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced))
+        row = self._outbox.store(
+            station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced)
+        )
+        if row:  # what was rejected never had a number: it counts nowhere
+            self._average(snapshot, row)
         if station.watch is not None:
             station.watch(snapshot)
 

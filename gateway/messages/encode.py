@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -19,6 +19,9 @@ from parkgate.drivers.snapshot import Snapshot
 
 MAX_PAYLOAD = 60_000
 """Bytes: every broker of the contract takes a payload of this size."""
+
+MOST_AVERAGED = 200
+"""Points of one record of statistics: each has 280 bytes at most, with its name."""
 
 Encode = Callable[[int, int], bytes]
 """Give the bytes of a record, told its `seq` and its `low`."""
@@ -102,6 +105,8 @@ def _about_point(point: Point) -> dict[str, object]:
     about["as"] = "string" if point.as_ == "string" else None
     about["gas"] = point.gas
     about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
+    about["sum"], about["weight"] = point.sum, point.weight
+    about["mean"] = "direction" if point.mean == "direction" else None
     return {name: value for name, value in about.items() if value not in (None, "")}
 
 
@@ -127,6 +132,26 @@ def event(source: str, epoch: str, ts: int, name: str, subject: str, detail: Map
         return orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts, **happened})
 
     return encode
+
+
+def statistics(
+    source: str, epoch: str, rev: str, period: str, ts: int, revision: int, points: Mapping[str, Mapping[str, object]]
+) -> Iterator[Encode]:
+    """Give the encoders of an interval's statistics: of as many records as its points need, mostly one.
+
+    `ts` is when the interval began (ms UTC). What a point has nothing to say of is None, and left out.
+    """
+    told = {name: {key: value for key, value in figures.items() if value not in (None, "")}
+            for name, figures in points.items()}  # fmt: skip
+    names = list(told)
+    for first in range(0, len(names), MOST_AVERAGED):
+        some = {name: told[name] for name in names[first : first + MOST_AVERAGED]}
+        about = {"ts": ts, "rev": rev, "period": period, "revision": revision, "points": some}
+
+        def encode(seq: int, low: int, about: Mapping[str, object] = about) -> bytes:
+            return orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, **about})
+
+        yield encode
 
 
 def _sayable(record: Mapping[Any, object]) -> dict[str, object]:

@@ -74,6 +74,37 @@ class AlarmMeta(Record):
     basis: str = Field(default="", description="Where the limit comes from.")
 
 
+class Averages(Record):
+    """What an interval says of a point. What there is nothing to say of is left out."""
+
+    avg: float | None = Field(default=None, description="Mean of what was usable, one digit more than the point's own.")
+    min: float | None = None
+    max: float | None = None
+    n: int = Field(ge=0, description="Snapshots whose `ts` lies in the interval and that name the point.")
+    valid: int = Field(ge=0, description="Those of them in whose `values` it stands.")
+    sum: float | None = Field(default=None, description="What a rate added up to while it was usable; unit in meta.")
+    flag: Flag | None = Field(
+        default=None, description="Only where the interval is not valid: what it was for longest."
+    )
+
+
+class Stats(Record):
+    """The means of one interval of one instrument; a larger `revision` takes the place of a smaller one.
+
+    An instrument of many points gives its interval in several records, each with some of them.
+    """
+
+    source: Source
+    epoch: Epoch
+    seq: Seq
+    low: Low
+    ts: Annotated[int, Field(description="When the interval began, milliseconds UTC.")]
+    rev: Rev
+    period: Annotated[str, Field(pattern=r"^[0-9]+(min|h|d)$", description="1min, 10min, 1h, 1d.")]
+    revision: int = Field(ge=0, description="0, then one more with each correction by values that came late.")
+    points: dict[str, Averages]
+
+
 class PointMeta(Record):
     """What a consumer must know of a point."""
 
@@ -88,6 +119,9 @@ class PointMeta(Record):
     as_: Literal["string"] | None = Field(default=None, alias="as", description="A number written as a string.")
     gas: str | None = Field(default=None, description="What a gas detector measures, where no factor code tells.")
     alarms: list[AlarmMeta] = Field(default_factory=list)
+    sum: str | None = Field(default=None, description="Unit of what the point, a rate, adds up to in statistics.")
+    mean: Literal["direction"] | None = Field(default=None, description="Averaged as a direction, in degrees.")
+    weight: str | None = Field(default=None, description="The point that its means are weighted by.")
 
 
 class Meta(Record):

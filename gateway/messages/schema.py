@@ -13,6 +13,7 @@ SCHEMAS: dict[str, type[BaseModel]] = {
     "meta": models.Meta,
     "data": models.Snapshot,
     "backfill": models.Backfill,
+    "stats": models.Stats,
     "event": models.Event,
     "alarm": models.Alarm,
     "alarms": models.Alarms,
@@ -25,6 +26,7 @@ _CHANNELS = {
     "metaRev": ("meta/{instrument}/{rev}", True),
     "data": ("data/{instrument}", True),
     "backfill": ("backfill/{instrument}", False),
+    "stats": ("stats/{period}/{instrument}", False),
     "event": ("event", False),
     "alarm": ("alarm/{instrument}", False),
     "alarms": ("alarms", True),
@@ -35,6 +37,7 @@ _PARAMETERS = {
     "site": "The site's name.",
     "gateway": "The gateway's id.",
     "instrument": "The instrument's name.",
+    "period": "1min, 10min (or as the site has it), 1h or 1d.",
     "rev": "The revision that the meta record describes.",
 }
 

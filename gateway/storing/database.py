@@ -16,6 +16,7 @@ from pathlib import Path
 from parkgate.config.language import say
 from parkgate.drivers.faults import Unusable
 from parkgate.gateway.storing.descriptions import Descriptions
+from parkgate.gateway.storing.intervals import Intervals, Kept
 from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
@@ -81,13 +82,17 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload."""
+    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload.
+
+    `beside`: intervals of the statistics that are kept in the same transaction.
+    """
 
     id: int
     series: Series
     seq: int
     ts: int
     body: bytes
+    beside: tuple[Kept, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +132,7 @@ class Database:
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
         self.alarms = StandingAlarms(connection)
+        self.intervals = Intervals(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -169,6 +175,7 @@ class Database:
             many("INSERT INTO record VALUES (?, ?, ?, ?, ?, ?)", rows)
             many("INSERT INTO urgent VALUES (?)", [(each.id,) for each in alarms])
             self.alarms.note((each.series.instrument, each.body) for each in alarms)
+            self.intervals.keep(row for each in records for row in each.beside)
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
 

@@ -230,4 +230,4 @@ class Keeper:
 
     def _kept(self, kind: str) -> int:
         keep = self._limits.keep
-        return keep.data if kind == "data" else keep.stats if kind == "stats" else keep.events
+        return keep.data if kind == "data" else keep.stats if kind.startswith("stats/") else keep.events

@@ -79,6 +79,17 @@ CREATE TABLE alarm (
     crc INTEGER NOT NULL,
     PRIMARY KEY (instrument, point, alarm)
 ) WITHOUT ROWID;
+CREATE TABLE interval (              -- the statistics: what corrections and a restart go on from
+    instrument TEXT NOT NULL,
+    period TEXT NOT NULL,            -- 1min, 10min, 1h, 1d
+    start INTEGER NOT NULL,          -- when it began, milliseconds UTC
+    upto INTEGER NOT NULL,           -- the last row of the instrument that it knows
+    since INTEGER NOT NULL,          -- from this row on rows may stand in no interval yet
+    revision INTEGER NOT NULL,
+    body BLOB NOT NULL,              -- figures and sums, JSON, zlib
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (instrument, period, start)
+) WITHOUT ROWID;
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget
     uplink TEXT NOT NULL,
     instrument TEXT NOT NULL,

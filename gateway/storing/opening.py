@@ -301,6 +301,7 @@ def _declared(carried: Carried, reason: str) -> Iterable[News]:
 def _append(memory: Database, epoch: str, disk: Database) -> None:
     """Append what waits of an epoch in memory to the file; what older epochs have stands there already."""
     disk.descriptions.add(memory.descriptions.needed(0))
+    disk.intervals.add(memory.intervals.all())
     uplinks = memory.uplinks()
     series = {each.id: each for each in memory.series()}
     new = max((each.id for each in disk.series()), default=0)

@@ -40,6 +40,7 @@ from parkgate.gateway.storing.database import (
     connect,
 )
 from parkgate.gateway.storing.folder import Folder
+from parkgate.gateway.storing.intervals import Kept
 from parkgate.gateway.storing.opening import IN_MEMORY, News, Opened, Opener
 from parkgate.gateway.storing.pace import until_commit
 from parkgate.gateway.storing.progress import Progress
@@ -88,6 +89,8 @@ class Outbox:
         self.rejected = 0
         self.fault = ""
         self.followers: list[Follower] = []
+        self.beside: list[Kept] = []
+        """Intervals of the statistics that are to be kept in one transaction with the next record that is stored."""
         self.by_id = {each.id: each for each in database.series()}
         self._series = {(each.kind, each.instrument): each for each in self.by_id.values() if each.epoch == self.epoch}
         self._opened = opened
@@ -153,9 +156,12 @@ class Outbox:
         body = encode(series.seq + 1, series.low)
         self.collected += 1
         series.seq += 1
-        self._queue.append(Record(self._next_id, series, series.seq, ts, body))
+        beside: tuple[Kept, ...] = ()
+        if self.beside:
+            beside, self.beside = tuple(self.beside), []
+        self._queue.append(Record(self._next_id, series, series.seq, ts, body, beside))
         self._next_id += 1
-        self._queued_bytes += len(body)
+        self._queued_bytes += _size(self._queue[-1])
         self._wanted.set()
         if urgent:
             self._urgent.set()
@@ -264,7 +270,7 @@ class Outbox:
         if not records:
             return
         self._told = not left
-        self._queued_bytes -= sum(len(each.body) for each in records)
+        self._queued_bytes -= sum(_size(each) for each in records)
         self.newest = records[-1].id
         for follower in self.followers:
             follower(records)
@@ -329,6 +335,10 @@ class Outbox:
 
     async def _on_thread(self, work: Callable[[], _T]) -> _T:
         return await asyncio.get_running_loop().run_in_executor(self._thread, work)
+
+
+def _size(record: Record) -> int:
+    return len(record.body) + sum(len(each.body) for each in record.beside)
 
 
 def believe(error: sqlite3.Error, folder: Folder) -> None:

@@ -72,7 +72,7 @@ def rank_of(kind: str, *, safety: bool, lacking: Collection[str], away: Collecti
         return Rank.DELIVERED
     if all(each in away for each in lacking):
         return Rank.AWAY
-    return Rank.ORDINARY if kind in {"data", "stats"} and not safety else Rank.SAFETY
+    return Rank.ORDINARY if kind.partition("/")[0] in {"data", "stats"} and not safety else Rank.SAFETY
 
 
 def settled_by_all(progresses: Sequence[Progress], newest: int) -> list[Span]:

@@ -19,6 +19,7 @@ from typing import BinaryIO
 from parkgate.gateway.storing import pages, wal
 from parkgate.gateway.storing.database import PackedRow, Series, UplinkState
 from parkgate.gateway.storing.holes import Hole, Seen, holes, missing
+from parkgate.gateway.storing.intervals import Intervals, Kept
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import sealed, unpacked, whole
 from parkgate.gateway.storing.standing_alarms import key_of
@@ -29,7 +30,7 @@ _ENDLESS = 0xFFFFFFFE
 _NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
-_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5}
+_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5, "interval": 8}
 """The columns of the sealed tables."""
 
 Wanted = Callable[[int], bool]
@@ -46,6 +47,7 @@ class Found:
     alarms: dict[tuple[str, str, str], tuple[tuple[str, int], bytes, bool]] = field(default_factory=dict)
     """By instrument, point and alarm: the epoch and number of its newest record, that record, and whether it stands."""
     aside: set[tuple[object, ...]] = field(default_factory=set)
+    intervals: dict[tuple[object, ...], Kept] = field(default_factory=dict)
     newest: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     """By series: row, seq and payload of the newest record that was read."""
 
@@ -79,6 +81,11 @@ class Found:
 
     def _identity(self, epoch: str, *_: object) -> None:
         self.epochs.add(epoch)
+
+    def _interval(self, *columns: object) -> None:
+        new = Kept(*columns)  # type: ignore[arg-type]  # it is sealed: what we wrote
+        old = self.intervals.get(new[:3], new)
+        self.intervals[new[:3]] = max(old, new, key=lambda each: (each.upto, each.revision))
 
     def _meta(self, *columns: object) -> None:
         key, old = columns[:2], self.metas.get(columns[:2])
@@ -243,6 +250,7 @@ def _name_series(found: Found) -> None:
             epoch, low = str(record["epoch"]), int(record["low"])
             instrument = "/".join(str(record["source"]).split("/")[2:])
             kind = next(kind for name, kind in _KINDS.items() if name in record)
+            kind = f"stats/{record['period']}" if kind == "stats" else kind
         except (ValueError, LookupError, TypeError, StopIteration):
             continue
         known = found.series.setdefault(number, Series(number, epoch, kind, instrument, seq, low))
@@ -270,5 +278,6 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
              [sealed("uplink", *each.row()) for each in found.uplinks.values()])  # fmt: skip
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
         many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", standing)
+        Intervals(into).keep(found.intervals.values())
         many("INSERT INTO quarantine VALUES (?, ?, ?)", aside)
         many("INSERT INTO urgent SELECT id FROM record WHERE series = ?", [(number,) for number in alarms])

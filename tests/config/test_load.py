@@ -264,3 +264,15 @@ def test_a_serial_port_is_opened_by_one_line(said):
     serial += '\n[[line]]\nname = "again"\nurl = "modbus-rtu:///dev/ttyS1"\n'
     (sentence,) = said(serial)
     assert sentence.endswith('url: line "cems" opens /dev/ttyS1 already; put the instruments on that line')
+
+
+def test_the_statistics_of_a_site_and_of_an_instrument_are_read_and_have_the_figures_of_hj_212_and_hj_76(tmp_path):
+    path = tmp_path / "site.toml"
+    path.write_text(edited(SITE, "points.co.enabled = false", 'statistics = ["1h", "5min"]') +
+                    '\n[statistics]\nperiod = "5min"\n')  # fmt: skip
+    site = load_site(path)
+    assert [each.statistics for each in site.instruments] == [("1h", "5min"), True]
+    rules = site.statistics
+    assert (rules.samples, rules.minutes, rules.hours, rules.period) == (12, 45, 20, 300_000)
+    path.write_text(edited(SITE, "points.co.enabled = false", "statistics = false"))
+    assert load_site(path).instruments[0].statistics is False

@@ -16,7 +16,7 @@ from parkgate.config.load import read_site
 from parkgate.config.profile import TYPES, Point, Profile, State
 from parkgate.config.profile_file import read_profile
 from parkgate.config.resolve import Entry
-from parkgate.config.site import Gateway, Keep, Line, Outbox, Uplink
+from parkgate.config.site import Gateway, Keep, Line, Outbox, Statistics, Uplink
 
 ROOM = Path(str(files("parkgate.config")))
 SITES = sorted((ROOM / "sites").glob("*.toml"))
@@ -93,6 +93,7 @@ def test_the_site_with_everything_names_every_key_there_is():
     used = {
         Gateway: set(table["gateway"]),
         Outbox: set(table["outbox"]),
+        Statistics: set(table["statistics"]),
         Keep: set(table["outbox"]["keep"]),
         Uplink: {key for each in table["uplink"] for key in each},
         Line: {key for each in table["line"] for key in each},

@@ -31,6 +31,11 @@ EXAMPLES = {
         "state": "online", "source": "xuwei/gw-01", "epoch": "0007-k3f9a1", "connection": 1, "since": 1,
         "version": "0.1.0", "backlog": {"records": 2, "oldest": 1}, "silent": ["ft-2"],
     },
+    "stats": {
+        "source": "xuwei/gw-01/stack-1", "epoch": "0007-k3f9a1", "seq": 9, "low": 1, "ts": 1763889960000,
+        "rev": "9c1d02aa", "period": "1min", "revision": 0,
+        "points": {"so2": {"avg": 12.1, "min": 11.8, "max": 12.9, "n": 12, "valid": 11, "sum": 0.41, "flag": "fault"}},
+    },
     "event": {
         "source": "xuwei/gw-01", "epoch": "0007-k3f9a1", "seq": 1, "low": 1, "ts": 1, "event": "line-down",
         "subject": "cems", "detail": {"reason": "no connection"},

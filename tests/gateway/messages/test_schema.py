@@ -60,6 +60,7 @@ def test_the_addresses_are_those_that_the_gateway_publishes_to():
         topics.meta("{instrument}", "{rev}"),
         topics.live("data", "{instrument}"),
         topics.backfill("{instrument}"),
+        topics.live("stats/{period}", "{instrument}"),
         topics.live("event", ""),
         topics.live("alarm", "{instrument}"),
         topics.alarms,

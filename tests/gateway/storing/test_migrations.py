@@ -131,3 +131,24 @@ def test_a_migration_that_fails_changes_nothing(tmp_path):
         migrate(connection)
     assert shape(connection) == before
     connection.close()
+
+
+async def test_a_file_of_version_2_gets_what_is_new_and_keeps_the_rest(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    box.store(box.series("data", "a"), 1, lambda seq, _: b"%d" % seq)
+    await box.commit()
+    await box.close()
+    connection = sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None)
+    connection.execute("DROP TABLE interval")
+    connection.execute("PRAGMA user_version = 2")
+    connection.close()
+    again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    assert (again.epoch, again.newest, again.news) == (box.epoch, 1, [])
+    assert await again.ask(lambda file: file.intervals.all()) == []
+    await again.close()
+    connection = sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None)
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    create(new)
+    assert shape(connection) == shape(new)
+    connection.close()
+    new.close()
