@@ -35,13 +35,25 @@ def _listed(value: object) -> object:
     return listed
 
 
+class Convert(Model):
+    """What a point's unit is to become: `to`, and where a gas goes from ppm to mg/m3 the temperature `at` (°C).
+
+    `molar` is the gas's molar mass (g/mol) where its factor does not tell it.
+    """
+
+    to: str
+    at: Literal[0, 20, 25] | None = None
+    molar: Annotated[Real, Field(gt=0)] | None = None
+
+
 class Point(Model):
     """One measured quantity of an instrument.
 
     `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
     `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
-    value that is exactly the same for longer than `unchanged` (ms) is `stale`.
+    value that is exactly the same for longer than `unchanged` (ms) is `stale`. `convert`: what it is passed on in
+    instead of `unit`; `range` and `scale` are the instrument's then, `digits` those of what is passed on.
     """
 
     name: PointName
@@ -58,6 +70,27 @@ class Point(Model):
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
     unchanged: Milliseconds | None = None
+    convert: Convert | None = None
+    enabled: Switch = True
+
+
+class DerivedEntry(Model):
+    """A derived point as a file has it: a formula of formulas.toml, its points (`of`) and its numbers (`with`).
+
+    A point is one of the instrument, measured or derived, or `"INSTRUMENT.POINT"` of another one, whose value may be
+    `max_age` (ms) older or younger. `unit`, `range` and `digits` are of the result.
+    """
+
+    name: PointName
+    formula: str
+    of: Mapping[str, str] = Field(default_factory=dict)
+    with_: Mapping[str, Real] = Field(default_factory=dict, alias="with")
+    title: str = ""
+    unit: str = ""
+    factor: str | None = None
+    range: tuple[Real, Real] | None = None
+    digits: Annotated[Whole, Field(ge=0, le=12)] | None = None
+    max_age: Milliseconds | None = None
     enabled: Switch = True
 
 
@@ -115,5 +148,6 @@ class Profile(Model):
     safety: Switch = False
     labels: Mapping[str, str] = Field(default_factory=dict)
     points: tuple[Point, ...] = Field(min_length=1)
+    derived: tuple[DerivedEntry, ...] = ()
     states: tuple[State, ...] = Field(default=(), alias="state")
     heartbeat: Heartbeat | None = None

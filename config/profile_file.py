@@ -6,12 +6,14 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import get_args
 
+from parkgate.config.derived import Wanted, settle
+from parkgate.config.derived_checks import Known
 from parkgate.config.document import Document, Place, Report, read_toml
 from parkgate.config.explain import known_keys, parse, table_wanted, unknown_key
 from parkgate.config.language import say
 from parkgate.config.point_checks import point_findings, reading_findings, state_findings
 from parkgate.config.points_csv import PointSource, read_points
-from parkgate.config.profile import Point, Profile, Protocol, State
+from parkgate.config.profile import STRING_TYPE, DerivedEntry, Point, Profile, Protocol, State
 
 
 def read_profile(file: Path, report: Report) -> Profile | None:
@@ -28,16 +30,18 @@ def read_profile(file: Path, report: Report) -> Profile | None:
     base = 1 if document.table.get("base") == 1 else 0
     points = _points(place, protocol, base)
     states = tuple(_states(place, protocol, base, _point_names(document, points)))
+    derived = _derived(place, points.values())
     _check_header(place, protocol, base)
     if len(report.problems) > before:
         return None
-    table = {**document.table, "name": file.stem, "points": tuple(points.values()), "state": states}
+    parts = {"points": tuple(points.values()), "derived": derived, "state": states}
+    table = {**document.table, "name": file.stem, **parts}
     return parse(Profile, table, place)
 
 
 def _check_header(place: Place, protocol: Protocol | None, base: int) -> None:
     """Report on the header alone, whatever its points are like."""
-    header = {key: value for key, value in place.document.table.items() if key not in {"points", "state"}}
+    header = {key: value for key, value in place.document.table.items() if key not in {"points", "derived", "state"}}
     if "name" in header:
         place.at("name").problem(unknown_key("name", [key for key in known_keys(Profile) if key != "name"]))
     placeholder = Point(name="placeholder", at="input 0", type="bool")
@@ -97,6 +101,39 @@ def check_point(point: Point, protocol: Protocol, base: int, place: Place) -> No
     """Report what is wrong with a point beyond its types."""
     for attribute, text in point_findings(point, protocol, base):
         place.at(attribute).problem(text)
+
+
+def read_derived(table: object, name: str, place: Place) -> DerivedEntry | None:
+    """Make a derived point of its table; what is wrong with its types is reported."""
+    if not isinstance(table, Mapping):
+        place.problem(table_wanted())
+        return None
+    if "name" in table:
+        place.at("name").problem(unknown_key("name", [key for key in known_keys(DerivedEntry) if key != "name"]))
+        return None
+    return parse(DerivedEntry, {**table, "name": name}, place)
+
+
+def known_point(point: Point) -> Known:
+    """Give what a formula has to know of a measured point, in the unit that it is passed on in."""
+    number = point.type != "bool" and not STRING_TYPE.fullmatch(point.type) and point.as_ == "number"
+    return Known(point.name, point.convert.to if point.convert else point.unit, point.factor, number)
+
+
+def _derived(place: Place, points: Iterable[Point]) -> tuple[DerivedEntry, ...]:
+    """Give the derived points, looked at with the profile's own points; a site knows the rest."""
+    table = place.document.table.get("derived", {})
+    if not isinstance(table, Mapping):
+        place.at("derived").problem(table_wanted())
+        return ()
+    before = len(place.report.problems)
+    read = {name: read_derived(each, name, place.at("derived", name)) for name, each in table.items()}
+    entries = {name: each for name, each in read.items() if each is not None}
+    if len(place.report.problems) == before:
+        known = {point.name: known_point(point) for point in points}
+        for told in settle({"": Wanted(known, entries)}, alone=True).findings:
+            place.at("derived", told.name, *filter(None, [told.attribute])).problem(told.text)
+    return tuple(entries.values())
 
 
 def _states(place: Place, protocol: Protocol | None, base: int, points: list[str]) -> Iterator[State]:

@@ -54,6 +54,16 @@ class Backfill(RootModel[list[Snapshot]]):
     """Snapshots that were committed before the connection was accepted, oldest first, one a line."""
 
 
+class Converted(Record):
+    """What became of the instrument's own value: value * factor + offset."""
+
+    unit: str = Field(description="The unit that the instrument gives.")
+    factor: float
+    offset: float = 0.0
+    at: int | None = Field(default=None, description="Temperature that a volume is meant at, °C.")
+    molar: float | None = Field(default=None, description="Molar mass, g/mol.")
+
+
 class PointMeta(Record):
     """What a consumer must know of a point."""
 
@@ -66,6 +76,18 @@ class PointMeta(Record):
     )
     digits: int | None = None
     as_: Literal["string"] | None = Field(default=None, alias="as", description="A number written as a string.")
+    ucum: str = Field(default="", description="The unit in UCUM.")
+    unece: str = Field(default="", description="The unit's UNECE recommendation 20 common code.")
+    converted: Converted | None = Field(default=None, description="What the instrument gives in another unit.")
+    formula: str | None = Field(
+        default=None, description="Only of a derived point: the formula that it is computed by."
+    )
+    of: dict[str, str] = Field(
+        default_factory=dict, description="The formula's points, by quantity: NAME or INSTRUMENT.NAME."
+    )
+    with_: dict[str, float] = Field(
+        default_factory=dict, alias="with", description="The formula's numbers, by quantity."
+    )
 
 
 class Meta(Record):
