@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
+from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
 from parkgate.config.derived_checks import Known, Node, constants_of, entry_findings, input_finding, result_finding
@@ -120,19 +121,30 @@ def node_of(instrument: str, reference: str) -> Node:
 
 
 def _ordered(entries: Mapping[Node, DerivedEntry], settled: Settled) -> list[Node]:
-    """Put each behind those that it needs; those that need each other are told and left out."""
+    """Put each behind those that it needs, else in the order of the files; those that need each other are told."""
     graph = {
         node: [need for ref in entry.of.values() if (need := node_of(node[0], ref)) in entries]
         for node, entry in entries.items()
     }
+    sorter, places = TopologicalSorter(graph), {node: place for place, node in enumerate(entries)}
     try:
-        return list(TopologicalSorter(graph).static_order())
+        sorter.prepare()
     except CycleError as error:
         cycle: list[Node] = error.args[1]
         chain = " → ".join(".".join(node) if node[0] else node[1] for node in cycle)
         text = say("derived points need each other: {chain}", chain=chain)
         settled.findings.append(Told(cycle[0][0], cycle[0][1], "of", text))
         return _ordered({node: entry for node, entry in entries.items() if node not in cycle}, settled)
+    ordered: list[Node] = []
+    ready = [(places[node], node) for node in sorter.get_ready()]
+    heapify(ready)
+    while ready:
+        _, node = heappop(ready)
+        ordered.append(node)
+        sorter.done(node)
+        for each in sorter.get_ready():
+            heappush(ready, (places[each], each))
+    return ordered
 
 
 @dataclass(slots=True)
@@ -155,6 +167,7 @@ class _Settling:
         if formula is None or self.findings:
             return None
         sources = {name: self._source(reference) for name, reference in self.entry.of.items()}
+        sources = {name: each and each._replace(name=self.entry.of[name]) for name, each in sources.items()}
         every = self.wanted[self.node[0]].every
         constants = constants_of(self.entry, formula, every, alone=self.alone)
         if isinstance(constants, str):

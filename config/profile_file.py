@@ -120,6 +120,13 @@ def known_point(point: Point) -> Known:
     return Known(point.name, point.convert.to if point.convert else point.unit, point.factor, number)
 
 
+def look_at(derived: Iterable[DerivedEntry], points: Iterable[Point], place: Place) -> None:
+    """Report what is wrong with derived points as far as one instrument can tell: others are not known."""
+    wanted = Wanted({point.name: known_point(point) for point in points}, {each.name: each for each in derived})
+    for told in settle({"": wanted}, alone=True).findings:
+        place.at(told.name, *filter(None, [told.attribute])).problem(told.text)
+
+
 def _derived(place: Place, points: Iterable[Point]) -> tuple[DerivedEntry, ...]:
     """Give the derived points, looked at with the profile's own points; a site knows the rest."""
     table = place.document.table.get("derived", {})
@@ -130,9 +137,7 @@ def _derived(place: Place, points: Iterable[Point]) -> tuple[DerivedEntry, ...]:
     read = {name: read_derived(each, name, place.at("derived", name)) for name, each in table.items()}
     entries = {name: each for name, each in read.items() if each is not None}
     if len(place.report.problems) == before:
-        known = {point.name: known_point(point) for point in points}
-        for told in settle({"": Wanted(known, entries)}, alone=True).findings:
-            place.at("derived", told.name, *filter(None, [told.attribute])).problem(told.text)
+        look_at(entries.values(), points, place.at("derived"))
     return tuple(entries.values())
 
 

@@ -12,14 +12,13 @@ from pydantic import Field
 
 from parkgate.config.addresses import NODE, address_trouble
 from parkgate.config.conversions import converted
-from parkgate.config.derived import Wanted, settle
 from parkgate.config.document import Place, Report
 from parkgate.config.explain import table_wanted
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
 from parkgate.config.profile import DerivedEntry, Point, Profile, State, Switch, Whole
-from parkgate.config.profile_file import check_point, known_point, read_derived, read_point, read_profile
+from parkgate.config.profile_file import check_point, look_at, read_derived, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
 
@@ -98,13 +97,14 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Resolved | None:
         return None
     before = len(place.report.problems)
     points = tuple(_overridden(entry, profile, place.at("points")))
+    count = len(place.report.problems)
     derived = tuple(_derived(entry, profile, place.at("derived")))
+    readable = len(place.report.problems) == count
     states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
-        wanted = Wanted({point.name: known_point(point) for point in points}, {each.name: each for each in derived})
-        for told in settle({"": wanted}, alone=True).findings:  # they are told at once, too
-            place.at("derived", told.name, *filter(None, [told.attribute])).problem(told.text)
+        if readable:  # what is wrong with the formulas is told at once, too
+            look_at(derived, points, place.at("derived"))
         return None
     if not points:
         place.at("points").problem(say("every point is disabled; leave one enabled"))

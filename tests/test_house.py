@@ -15,6 +15,9 @@ ROOMS = ("config", "drivers", "gateway", "simulator")
 SOURCES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / room).rglob("*.py"))
 
 PURE = (
+    "config/conversions.py",
+    "config/derived.py",
+    "config/derived_checks.py",
     "config/flag.py",
     "config/line_checks.py",
     "config/locate.py",
@@ -25,6 +28,7 @@ PURE = (
     "config/quantity.py",
     "config/site.py",
     "config/site_checks.py",
+    "config/unit_checks.py",
     "config/urls.py",
     "drivers/*/address.py",
     "drivers/*/assistant.py",

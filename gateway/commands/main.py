@@ -17,7 +17,7 @@ from parkgate.config.problem import Problems
 from parkgate.drivers.faults import Fault
 
 PROBLEMS = 1
-ORDER = ("demo", "check", "run", "status", "watch", "probe", "scan", "trust", "simulate", "judge", "schema")
+ORDER = ("demo", "check", "run", "status", "watch", "probe", "explain", "scan", "trust", "simulate", "judge", "schema")
 
 
 class Verb(Protocol):
