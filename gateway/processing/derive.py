@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isfinite
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 from parkgate.config.derived import Derived, Input
 from parkgate.config.flag import Flag
@@ -57,7 +57,8 @@ class _Source(NamedTuple):
 class _Step:
     """One derived point: its formula, its arguments as they stand with None for each input, and where those go.
 
-    `previous`: the argument whose last value the formula is told too; `last` is that value.
+    `previous`: the argument whose last value the formula is told too; `last` is that value. `places` of all inputs, if
+    they are all of this snapshot: where nothing is flagged, that is all there is to know.
     """
 
     derived: Derived
@@ -65,6 +66,7 @@ class _Step:
     arguments: list[float | None]
     sources: tuple[tuple[int, _Source], ...]
     previous: int | None
+    places: tuple[int, ...] | None
     last: float | None = None
 
     def result(self, values: Sequence[float], *, late: bool) -> tuple[float | None, Flag | None]:
@@ -126,7 +128,11 @@ class Deriver:
         told = self._history if snapshot.late else self._shelf
         now = _Now(self._instrument.name, snapshot, values, flags, uncertain, absent, told, self._shelf)
         for step in self._steps:
-            now.append(step)
+            if step.places is None or flags or uncertain or absent:
+                now.append(step)
+            else:
+                numbers = cast("list[float]", [values[place] for place in step.places])
+                now.say(len(values), *step.result(numbers, late=snapshot.late))
         derived = Snapshot(
             snapshot.instrument, snapshot.at, tuple(values), flags, snapshot.states, frozenset(uncertain),
             snapshot.offsets, frozenset(absent), snapshot.late,
@@ -178,7 +184,7 @@ class _Now:
         place = len(self.values)
         readings = [self._reading(source) for _, source in step.sources]
         if None in readings or all(not each.instrument and each.place in self.absent for _, each in step.sources):
-            self._say(place, None, None)
+            self.say(place, None, None)
             return
         known = [each for each in readings if each is not None]
         flag = worst(each.flag for each in known if each.flag is not None)
@@ -186,7 +192,7 @@ class _Now:
         if flag is None:
             numbers = [float(each.value) for each in known if each.value is not None]
             value, flag = step.result(numbers, late=self.snapshot.late)
-        self._say(place, value, flag)
+        self.say(place, value, flag)
         if flag is None and value is not None and any(each.uncertain for each in known):
             self.uncertain.add(place)
 
@@ -203,7 +209,8 @@ class _Now:
             return self.told.readings.get((self.name, place))
         return Reading(self.values[place], self.flags.get(place), place in self.uncertain)
 
-    def _say(self, place: int, value: float | None, flag: Flag | None) -> None:
+    def say(self, place: int, value: float | None, flag: Flag | None) -> None:
+        """Put a value or a flag, or neither, at the end."""
         self.values.append(value)
         if flag is not None:
             self.flags[place] = flag
@@ -248,4 +255,5 @@ def _step(derived: Derived, instrument: Instrument, places: Mapping[str, Mapping
         for each in derived.inputs
     )
     previous = order[formula.previous] if formula.previous else None
-    return _Step(derived, FORMULAS[derived.formula], arguments, sources, previous)
+    own = None if any(source.instrument for _, source in sources) else tuple(source.place for _, source in sources)
+    return _Step(derived, FORMULAS[derived.formula], arguments, sources, previous, own)
