@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from parkgate.config.derived import Wanted, settle
 from parkgate.config.document import Place, Report, read_toml
 from parkgate.config.explain import parse, unknown_key
 from parkgate.config.language import say
 from parkgate.config.line_checks import Finding, line_findings, shared_findings
 from parkgate.config.problem import Problem, Problems
-from parkgate.config.resolve import INSTALLED_PROFILES, Entry, Profiles, resolve
+from parkgate.config.profile_file import known_point
+from parkgate.config.resolve import INSTALLED_PROFILES, Entry, Profiles, Resolved, resolve
 from parkgate.config.site import Gateway, Instrument, Line, Outbox, Site, Statistics, Uplink
 from parkgate.config.site_checks import (
     entry_findings,
@@ -23,6 +25,7 @@ from parkgate.config.site_checks import (
     uplink_findings,
 )
 from parkgate.config.statistics_checks import chosen_findings, statistics_findings
+from parkgate.config.unit_checks import factor_unit_warning
 
 _SECTIONS = ("gateway", "uplink", "outbox", "statistics", "line", "instrument")
 
@@ -162,15 +165,42 @@ def _instruments(
     by_name = {line.name: line for line in reversed(list(lines))}
     written = place.document.table.get("line")
     known = [name for each in written if (name := _name(each))] if isinstance(written, list) else []
-    instruments: dict[int, Instrument] = {}
+    resolved: dict[int, Resolved] = {}
     for index, entry in entries.items():
         here = place.at("instrument", index)
         _report(here, entry_findings(entry, known))
-        if (instrument := resolve(entry, profiles, here)) is not None:
-            instruments[index] = instrument
+        if (found := resolve(entry, profiles, here)) is not None:
+            resolved[index] = found
             if (line := by_name.get(entry.line)) is not None:
-                _report(here, instrument_findings(instrument, line))
-    return instruments
+                _report(here, instrument_findings(found.instrument, line))
+    whole = len(resolved) == len(_entries(place.at("instrument")))
+    return _with_derived(place, resolved, alone=not whole)
+
+
+def _with_derived(place: Place, resolved: Mapping[int, Resolved], *, alone: bool) -> dict[int, Instrument]:
+    """Give the instruments with their derived points, which may take what others measure.
+
+    `alone` where one of them is wrong itself: what it would give is not known then.
+    """
+    settled = settle({each.instrument.name: _wanted(each) for each in resolved.values()}, alone=alone)
+    indices = {each.instrument.name: index for index, each in resolved.items()}
+    for told in settled.findings:
+        here = place.at("instrument", indices[told.instrument], "derived", told.name)
+        here.at(*filter(None, [told.attribute])).problem(told.text)
+    return {
+        index: each.instrument.model_copy(update={"derived": tuple(settled.derived[each.instrument.name])})
+        for index, each in resolved.items()
+    }
+
+
+def _wanted(resolved: Resolved) -> Wanted:
+    instrument, entries = resolved
+    return Wanted(
+        points={point.name: known_point(point) for point in instrument.points},
+        entries={each.name: each for each in entries},
+        every=instrument.every,
+        changes=instrument.protocol == "opcua",
+    )
 
 
 def _warn(
@@ -182,8 +212,21 @@ def _warn(
     for index, line in lines.items():
         if line.name not in used:
             place.at("line", index).warning(say("no instrument is on this line"))
+    for name, (index, text) in _unit_warnings(instruments):
+        place.at("instrument", index, "points", name, "unit").warning(text)
     if not uplinks:
         place.warning(say("there is no [[uplink]]: values are kept here and sent nowhere"))
+
+
+def _unit_warnings(instruments: Mapping[int, Instrument]) -> Iterator[tuple[str, tuple[int, str]]]:
+    """Give the points whose unit is not that of their factor, those of a profile once."""
+    told: set[tuple[str, str, str, str | None]] = set()
+    for index, instrument in instruments.items():
+        for point in instrument.quantities:
+            about = (instrument.profile, point.name, point.unit, point.factor)
+            if about not in told and (text := factor_unit_warning(point.unit, point.factor)):
+                told.add(about)
+                yield point.name, (index, text)
 
 
 def _report(place: Place, findings: Iterable[Finding]) -> None:

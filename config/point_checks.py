@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 
 from parkgate.config.addresses import address_trouble, is_one_bit
+from parkgate.config.conversions import convert_findings
 from parkgate.config.explain import unknown_word
-from parkgate.config.factors import factors
+from parkgate.config.factors import factors, known_factor
 from parkgate.config.gas_alarms import gases
 from parkgate.config.language import say
 from parkgate.config.problem import suggestion
@@ -30,7 +31,7 @@ def point_findings(point: Point, protocol: Protocol, base: int) -> Iterator[Find
     yield from _type_findings(point, protocol, single=protocol == "modbus" and not trouble and is_one_bit(point.at))
     if point.range is not None and not point.range[0] < point.range[1]:
         yield "range", say("the lower end must come first, as [0, 100]")
-    if point.factor is not None and point.factor not in factors():
+    if point.factor is not None and known_factor(point.factor) is None:
         text = say('unknown factor "{factor}"', factor=point.factor) + suggestion(point.factor, factors())
         yield "factor", text
     if point.gas is not None and point.gas not in gases():
@@ -41,6 +42,8 @@ def point_findings(point: Point, protocol: Protocol, base: int) -> Iterator[Find
         yield "as", say('only int64 and uint64 can be passed on as text; leave out as = "string"')
     if point.type in _INTEGERS:
         yield from _sentinel_findings(point)
+    if point.convert is not None:
+        yield from convert_findings(point, point.convert)
 
 
 def _type_findings(point: Point, protocol: Protocol, *, single: bool) -> Iterator[Finding]:

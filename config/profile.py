@@ -36,6 +36,17 @@ def _listed(value: object) -> object:
     return listed
 
 
+class Convert(Model):
+    """What a point's unit is to become: `to`, and where a gas goes from ppm to mg/m3 the temperature `at` (°C).
+
+    `molar` is the gas's molar mass (g/mol) where its factor does not tell it.
+    """
+
+    to: str
+    at: Literal[0, 20, 25] | None = None
+    molar: Annotated[Real, Field(gt=0)] | None = None
+
+
 class Point(Model):
     """One measured quantity of an instrument.
 
@@ -45,7 +56,8 @@ class Point(Model):
     value that is exactly the same for longer than `unchanged` (ms) is `stale`. `gas` is what a gas detector measures,
     where no factor code tells; `alarms` in the order of their places in the file. In statistics a rate adds up to
     `sum`, the unit of that amount; a `"direction"` (degrees) is averaged as one; `weight` names the point, a flow, by
-    which a mean is weighted (HJ 212-2017, appendix D.1).
+    which a mean is weighted (HJ 212-2017, appendix D.1). `convert`: what it is
+    passed on in instead of `unit`; `range` and `scale` are the instrument's then, `digits` those of what is passed on.
     """
 
     name: PointName
@@ -67,6 +79,27 @@ class Point(Model):
     sum: str | None = None
     mean: Literal["arithmetic", "direction"] = "arithmetic"
     weight: PointName | None = None
+    convert: Convert | None = None
+    enabled: Switch = True
+
+
+class DerivedEntry(Model):
+    """A derived point as a file has it: a formula of formulas.toml, its points (`of`) and its numbers (`with`).
+
+    A point is one of the instrument, measured or derived, or `"INSTRUMENT.POINT"` of another one, whose value may be
+    `max_age` (ms) older or younger. `unit`, `range` and `digits` are of the result.
+    """
+
+    name: PointName
+    formula: str
+    of: Mapping[str, str] = Field(default_factory=dict)
+    with_: Mapping[str, Real] = Field(default_factory=dict, alias="with")
+    title: str = ""
+    unit: str = ""
+    factor: str | None = None
+    range: tuple[Real, Real] | None = None
+    digits: Annotated[Whole, Field(ge=0, le=12)] | None = None
+    max_age: Milliseconds | None = None
     enabled: Switch = True
 
 
@@ -124,5 +157,6 @@ class Profile(Model):
     safety: Switch = False
     labels: Mapping[str, str] = Field(default_factory=dict)
     points: tuple[Point, ...] = Field(min_length=1)
+    derived: tuple[DerivedEntry, ...] = ()
     states: tuple[State, ...] = Field(default=(), alias="state")
     heartbeat: Heartbeat | None = None

@@ -7,12 +7,14 @@ from pathlib import Path
 from typing import get_args
 
 from parkgate.config.alarm_checks import alarm_findings
+from parkgate.config.derived import Wanted, settle
+from parkgate.config.derived_checks import Known
 from parkgate.config.document import Document, Place, Report, read_toml
 from parkgate.config.explain import known_keys, parse, table_wanted, unknown_key
 from parkgate.config.language import say
 from parkgate.config.point_checks import point_findings, reading_findings, state_findings
 from parkgate.config.points_csv import PointSource, read_points
-from parkgate.config.profile import Point, Profile, Protocol, State
+from parkgate.config.profile import STRING_TYPE, DerivedEntry, Point, Profile, Protocol, State
 
 
 def read_profile(file: Path, report: Report) -> Profile | None:
@@ -29,16 +31,18 @@ def read_profile(file: Path, report: Report) -> Profile | None:
     base = 1 if document.table.get("base") == 1 else 0
     points = _points(place, protocol, base)
     states = tuple(_states(place, protocol, base, _point_names(document, points)))
+    derived = _derived(place, points.values())
     _check_header(place, protocol, base)
     if len(report.problems) > before:
         return None
-    table = {**document.table, "name": file.stem, "points": tuple(points.values()), "state": states}
+    parts = {"points": tuple(points.values()), "derived": derived, "state": states}
+    table = {**document.table, "name": file.stem, **parts}
     return parse(Profile, table, place)
 
 
 def _check_header(place: Place, protocol: Protocol | None, base: int) -> None:
     """Report on the header alone, whatever its points are like."""
-    header = {key: value for key, value in place.document.table.items() if key not in {"points", "state"}}
+    header = {key: value for key, value in place.document.table.items() if key not in {"points", "derived", "state"}}
     if "name" in header:
         place.at("name").problem(unknown_key("name", [key for key in known_keys(Profile) if key != "name"]))
     placeholder = Point(name="placeholder", at="input 0", type="bool")
@@ -100,6 +104,44 @@ def check_point(point: Point, protocol: Protocol, base: int, place: Place) -> No
         place.at(attribute).problem(text)
     for keys, text in alarm_findings(point):
         place.at("alarms", *keys).problem(text)
+
+
+def read_derived(table: object, name: str, place: Place) -> DerivedEntry | None:
+    """Make a derived point of its table; what is wrong with its types is reported."""
+    if not isinstance(table, Mapping):
+        place.problem(table_wanted())
+        return None
+    if "name" in table:
+        place.at("name").problem(unknown_key("name", [key for key in known_keys(DerivedEntry) if key != "name"]))
+        return None
+    return parse(DerivedEntry, {**table, "name": name}, place)
+
+
+def known_point(point: Point) -> Known:
+    """Give what a formula has to know of a measured point, in the unit that it is passed on in."""
+    number = point.type != "bool" and not STRING_TYPE.fullmatch(point.type) and point.as_ == "number"
+    return Known(point.name, point.convert.to if point.convert else point.unit, point.factor, number)
+
+
+def look_at(derived: Iterable[DerivedEntry], points: Iterable[Point], place: Place) -> None:
+    """Report what is wrong with derived points as far as one instrument can tell: others are not known."""
+    wanted = Wanted({point.name: known_point(point) for point in points}, {each.name: each for each in derived})
+    for told in settle({"": wanted}, alone=True).findings:
+        place.at(told.name, *filter(None, [told.attribute])).problem(told.text)
+
+
+def _derived(place: Place, points: Iterable[Point]) -> tuple[DerivedEntry, ...]:
+    """Give the derived points, looked at with the profile's own points; a site knows the rest."""
+    table = place.document.table.get("derived", {})
+    if not isinstance(table, Mapping):
+        place.at("derived").problem(table_wanted())
+        return ()
+    before = len(place.report.problems)
+    read = {name: read_derived(each, name, place.at("derived", name)) for name, each in table.items()}
+    entries = {name: each for name, each in read.items() if each is not None}
+    if len(place.report.problems) == before:
+        look_at(entries.values(), points, place.at("derived"))
+    return tuple(entries.values())
 
 
 def _states(place: Place, protocol: Protocol | None, base: int, points: list[str]) -> Iterator[State]:

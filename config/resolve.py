@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -18,14 +18,15 @@ from parkgate.config.alarm_checks import (
     standard_trouble,
     unconfirmed,
 )
+from parkgate.config.conversions import converted
 from parkgate.config.document import Place, Report
 from parkgate.config.explain import table_wanted
 from parkgate.config.gas_alarms import confirmed, gas_of, gases, standard_alarms
 from parkgate.config.language import say
 from parkgate.config.model import Model
 from parkgate.config.problem import shown, suggestion
-from parkgate.config.profile import Point, Profile, State, Switch, Whole
-from parkgate.config.profile_file import check_point, read_point, read_profile
+from parkgate.config.profile import DerivedEntry, Point, Profile, State, Switch, Whole
+from parkgate.config.profile_file import check_point, look_at, read_derived, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
 from parkgate.config.statistics_checks import weight_findings
@@ -61,6 +62,14 @@ class Entry(Model):
     safety: Switch | None = None
     statistics: Switch | tuple[str, ...] = True
     points: Mapping[str, object] = Field(default_factory=dict)
+    derived: Mapping[str, object] = Field(default_factory=dict)
+
+
+class Resolved(NamedTuple):
+    """An instrument, and its derived points as the files have them: they are settled once all instruments are known."""
+
+    instrument: Instrument
+    derived: tuple[DerivedEntry, ...]
 
 
 class Profiles:
@@ -91,7 +100,7 @@ class Profiles:
         return self._read[file]
 
 
-def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None:
+def resolve(entry: Entry, profiles: Profiles, place: Place) -> Resolved | None:
     """Make the instrument of an entry that stands at a place; None after reporting what is wrong with it."""
     profile = _profile(entry, profiles, place.at("profile"))
     if profile is None:
@@ -100,9 +109,14 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
     points = tuple(_overridden(entry, profile, place.at("points")))
     for name, key, text in weight_findings(points):
         place.at("points", name, key).problem(text)
+    count = len(place.report.problems)
+    derived = tuple(_derived(entry, profile, place.at("derived")))
+    readable = len(place.report.problems) == count
     states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
+        if readable:  # what is wrong with the formulas is told at once, too
+            look_at(derived, points, place.at("derived"))
         return None
     if not points:
         place.at("points").problem(say("every point is disabled; leave one enabled"))
@@ -110,7 +124,7 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
     if node is not None:
         points = tuple(_filled(each, node) for each in points)
         states = tuple(_filled(each, node) for each in states)
-    return _joined(entry, profile, points, states)
+    return Resolved(_joined(entry, profile, points, states), derived)
 
 
 def _profile(entry: Entry, profiles: Profiles, place: Place) -> Profile | None:
@@ -127,6 +141,7 @@ def _profile(entry: Entry, profiles: Profiles, place: Place) -> Profile | None:
 
 
 def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: tuple[State, ...]) -> Instrument:
+    passed_on = [converted(point) for point in points]
     return Instrument(
         name=entry.name,
         title=entry.title,
@@ -144,7 +159,8 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         response=profile.response if entry.response is None else entry.response,
         connections=profile.connections,
         safety=profile.safety if entry.safety is None else entry.safety,
-        points=points,
+        points=tuple(point for point, _ in passed_on),
+        conversions={point.name: done for point, done in passed_on if done is not None},
         states=states,
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
         statistics=entry.statistics,
@@ -201,6 +217,26 @@ def _alarmed(point: Point, place: Place) -> Point:
     for keys, text in alarm_findings(point):
         here.at(*keys).problem(text)
     return point
+
+
+def _derived(entry: Entry, profile: Profile, place: Place) -> Iterator[DerivedEntry]:
+    """Give the enabled derived points: the profile's with what the site says otherwise, then the site's own."""
+    tables = {each.name: _written(each) for each in profile.derived}
+    for name, table in entry.derived.items():
+        if isinstance(table, Mapping):
+            tables[name] = {**tables.get(name, {}), **table}
+        else:
+            place.at(name).problem(table_wanted())
+    for name, table in tables.items():
+        derived = read_derived(table, name, place.at(name))
+        if derived is not None and derived.enabled:
+            yield derived
+
+
+def _written(derived: DerivedEntry) -> dict[str, object]:
+    """Give a derived point as a file has it."""
+    own = derived.model_dump(by_alias=True, exclude_unset=True, exclude={"name"})
+    return own if derived.max_age is None else {**own, "max_age": f"{derived.max_age}ms"}
 
 
 def _states_of(states: tuple[State, ...], points: set[str]) -> Iterator[State]:

@@ -8,6 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+from parkgate.config.conversions import Conversion
+from parkgate.config.derived import Derived
 from parkgate.config.model import Model
 from parkgate.config.profile import Order, Point, Protocol, Real, State, Switch, Whole
 from parkgate.config.quantity import Bytes, Milliseconds
@@ -149,6 +151,8 @@ class Instrument(Model):
     """An instrument as the agent uses it: the site's entry and its profile made one.
 
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
+    `derived` are computed from them, each behind those that it needs; `conversions` tells, by point, what was
+    converted.
     `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
     least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
     answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
@@ -173,9 +177,16 @@ class Instrument(Model):
     connections: int = 1
     safety: bool = False
     points: tuple[Point, ...]
+    conversions: Mapping[str, Conversion] = Field(default_factory=dict)
+    derived: tuple[Derived, ...] = ()
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
     statistics: Switch | tuple[str, ...] = True
+
+    @property
+    def quantities(self) -> tuple[Point | Derived, ...]:
+        """The points measured and those derived, in the order of a snapshot's values once it is derived."""
+        return (*self.points, *self.derived)
 
 
 class Site(Model):

@@ -17,6 +17,7 @@ from parkgate.gateway.alarming import Alarming, Desk
 from parkgate.gateway.clock import Clock, SystemClock
 from parkgate.gateway.collecting.collector import Collector, Given, Open, Station
 from parkgate.gateway.collecting.origins import Origins
+from parkgate.gateway.collecting.resuming import resume
 from parkgate.gateway.collecting.statistics import Statistics, Surroundings
 from parkgate.gateway.control.server import ControlServer
 from parkgate.gateway.forwarding.forwarder import Forwarder
@@ -26,6 +27,7 @@ from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
+from parkgate.gateway.processing.derive import derivers
 from parkgate.gateway.processing.validity import Judge
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.described import Described
@@ -142,6 +144,8 @@ class Agent:
             self.outbox, self.site.outbox, readers, self._world.clock, self.tell,
             trusted=self._time.trusted, safety=safety, heart=self._supervisor.heart("keeper"),
         )  # fmt: skip
+        self._derivers = derivers(self.site.instruments)
+        await resume(self._source, self.site.instruments, self._derivers, self.outbox)
         world = self._world
         self._statistics = Statistics(
             self.site,
@@ -169,8 +173,8 @@ class Agent:
     def _station(self, instrument: Instrument) -> Station:
         series = self.outbox.series("data", instrument.name)
         judge = Judge.of(instrument, self._world.clock.monotonic)
-        watch = self._alarming.watcher(instrument)
-        return Station(instrument, series, judge, self._described.encoder(instrument), watch=watch)
+        encoder, watch = self._described.encoder(instrument), self._alarming.watcher(instrument)
+        return Station(instrument, series, judge, encoder, self._derivers[instrument.name], watch=watch)
 
     async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
         """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""

@@ -54,7 +54,7 @@ def instrument(collector: Collector, station: Station, origins: Origins) -> dict
     standing = collector.standing(station)
     about, latest = station.instrument, station.latest
     points = {}
-    for place, point in enumerate(about.points if latest else ()):
+    for place, point in enumerate(about.quantities if latest else ()):
         value = latest.values[place] if latest else None
         flag = latest.flags.get(place) if latest else None
         points[point.name] = {"title": point.title, "unit": point.unit, "value": value, "flag": flag}

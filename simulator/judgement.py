@@ -24,7 +24,9 @@ def judged(truth: Truth, received: Received, rules: Rules) -> list[Judgement]:
     return [
         judge(
             name, every, tuple(truth.shown(name)), received.of(name), received.again[name],
-            replace(rules, digits=received.digits.get(name, {})),
+            replace(
+                rules, digits=received.digits.get(name, {}), derived=received.derived.get(name, frozenset())
+            ),
         )
         for name, every in truth.instruments.items()
     ]  # fmt: skip

@@ -30,6 +30,8 @@ class Received:
 
     digits: dict[str, dict[str, int]] = field(default_factory=dict)
     """By instrument and point, how many digits behind the point its meta promises."""
+    derived: dict[str, frozenset[str]] = field(default_factory=dict)
+    """By instrument, the points that the gateway computes: no instrument shows them."""
     snapshots: dict[str, dict[tuple[str, int], Snapshot]] = field(default_factory=lambda: defaultdict(dict))
     again: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -44,6 +46,7 @@ class Received:
             return
         if levels[4] == "meta":
             self.digits[levels[5]] = _digits(told)
+            self.derived[levels[5]] = _derived(told)
             return
         live = levels[4] == "data"
         for record in [told] if live else told if isinstance(told, list) else []:
@@ -86,3 +89,10 @@ def _digits(meta: object) -> dict[str, int]:
         return {}
     told = ((name, point.get("digits")) for name, point in points.items() if isinstance(point, dict))
     return {name: digits for name, digits in told if isinstance(digits, int)}
+
+
+def _derived(meta: object) -> frozenset[str]:
+    points = meta.get("points") if isinstance(meta, dict) else None
+    if not isinstance(points, dict):
+        return frozenset()
+    return frozenset(name for name, point in points.items() if isinstance(point, dict) and "formula" in point)

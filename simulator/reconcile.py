@@ -30,15 +30,17 @@ class Rules:
     """How strictly is judged, all in milliseconds.
 
     `slack`: how far the truth is looked at around `ts`; `recovery`: for how long behind a trouble of the wire a point
-    may still be without a value; `late`: when a live snapshot is; `digits` by point, how values were rounded. `until`
-    (ms UTC) snapshots are due: to the end of the truth, if it is not given. They are due from the first one on, since a
-    gateway may start behind its park.
+    may still be without a value; `late`: when a live snapshot is; `digits` by point, how values were rounded;
+    `derived`: the points that the gateway computes, of which the truth knows nothing. `until` (ms UTC) snapshots are
+    due: to the end of the truth, if it is not given. They are due from the first one on, since a gateway may start
+    behind its park.
     """
 
     slack: int = 1_500
     recovery: int = 20_000
     late: int = 5_000
     digits: Mapping[str, int] = field(default_factory=dict)
+    derived: frozenset[str] = frozenset()
     until: int | None = None
 
 
@@ -104,6 +106,8 @@ def judge(
         for kind in set.intersection(*({*each.troubles} for each in around)):
             by_trouble.setdefault(kind, Counter()).update(snapshot.flags.values())
         for point, flag in snapshot.flags.items():
+            if point in rules.derived:
+                continue
             found = None if flag in excused else _found(snapshot, point, around, rules.digits.get(point))
             if found is not None:
                 findings.append(found)

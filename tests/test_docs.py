@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from support.derived import STACK, entry, instruments
 
 from parkgate.config import profile, site
 from parkgate.config.flag import Flag
@@ -154,6 +155,21 @@ def test_every_key_of_the_site_file_is_explained(name):
     explained = {key for row in rows(name) for key in re.findall(r"`(\w+)`", row[0])}
     sections = (site.Gateway, site.Uplink, site.Outbox, site.Statistics, site.Line, Entry)
     assert {key for section in sections for key in section.model_fields} - explained == set()
+
+
+@pytest.mark.parametrize("name", TRANSLATED[1])
+def test_every_key_of_a_derived_point_is_explained(name):
+    explained = {key for row in rows(name) for key in re.findall(r"`(\w+)`", row[0])}
+    keys = {field.alias or key for key, field in profile.DerivedEntry.model_fields.items()}
+    assert keys - explained == set()
+
+
+@pytest.mark.parametrize("name", TRANSLATED[1])
+def test_the_derived_points_of_the_technicians_document_are_some(name, tmp_path):
+    (shown,) = [block for block in blocks(name, "toml") if block.startswith("[derived]")]
+    stack = STACK.partition("[derived]")[0] + shown
+    found = instruments(tmp_path, entry("stack"), entry("meter", name="duct-1"), stack=stack)["stack"]
+    assert [each.name for each in found.derived] == ["so2_dry", "so2_zs", "rate"]
 
 
 def test_everything_toml_shows_every_key():

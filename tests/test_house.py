@@ -17,6 +17,9 @@ SOURCES = sorted(path.relative_to(ROOT) for room in ROOMS for path in (ROOT / ro
 PURE = (
     "config/alarm.py",
     "config/alarm_checks.py",
+    "config/conversions.py",
+    "config/derived.py",
+    "config/derived_checks.py",
     "config/flag.py",
     "config/line_checks.py",
     "config/locate.py",
@@ -27,6 +30,7 @@ PURE = (
     "config/quantity.py",
     "config/site.py",
     "config/site_checks.py",
+    "config/unit_checks.py",
     "config/urls.py",
     "drivers/*/address.py",
     "drivers/*/assistant.py",

@@ -1,5 +1,6 @@
-"""One loop a line: ask who is due, read, judge, encode, store. A fault of an instrument becomes flagged snapshots.
+"""One loop a line: ask who is due, read, judge, derive, encode, store.
 
+A fault of an instrument becomes flagged snapshots.
 Every turn of every instrument stores a snapshot: a silent instrument, or a line that is down, stands as
 `no-communication`, never as nothing. A fault of our own code or of a library's costs the instrument that met it its
 turn, and its neighbours nothing. Behind its first answer an instrument is asked once what it is.
@@ -47,18 +48,26 @@ Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
 Take = Callable[[Snapshot, int], object]
 """Average a snapshot that is stored, told its row: it stands on the far side of the outbox."""
+Derive = Callable[[Snapshot], Snapshot]
+"""Put an instrument's derived points behind the measured ones."""
 Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
 """Describe an instrument as simulated, everywhere; give the encoder of its snapshots from now on."""
 
 
+def nothing_derived(snapshot: Snapshot) -> Snapshot:
+    """Give the snapshot of an instrument without derived points."""
+    return snapshot
+
+
 @dataclass(slots=True)
 class Station:
-    """An instrument as its line's loop keeps it: how it is judged and encoded, and what became of its turns."""
+    """An instrument as its line's loop keeps it: how it is judged, derived, encoded, and what became of its turns."""
 
     instrument: Instrument
     series: Series
     judge: Judge
     encode: SnapshotEncoder
+    derive: Derive = nothing_derived
     began: float = 0.0
     asked: int = 0
     identity: Identity | None = None
@@ -252,7 +261,7 @@ class Collector:
         await self._stack.aclose()
 
     def _store(self, station: Station, snapshot: Snapshot) -> None:
-        station.latest = snapshot
+        snapshot = station.latest = station.derive(snapshot)
         encode, unsynced = station.encode, self._unsynced(snapshot.at)
         row = self._outbox.store(
             station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced)

@@ -7,6 +7,7 @@ from pathlib import Path
 from time import monotonic
 from typing import Any
 
+from parkgate.config.derived import Derived
 from parkgate.config.flag import Flag
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
@@ -15,6 +16,7 @@ from parkgate.drivers.faults import Fault, Unreachable
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.commands.finding import Finding, Result
 from parkgate.gateway.messages.table import Reading, flag_words
+from parkgate.gateway.processing.derive import derivers
 from parkgate.gateway.processing.validity import Judge
 
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
@@ -59,7 +61,9 @@ async def _read(driver: Driver, instrument: Instrument) -> list[Finding]:
     began = monotonic()
     snapshots = await driver.read(instrument)
     took = round((monotonic() - began) * 1000)
-    readings = tuple(_readings(instrument, Judge.of(instrument)(snapshots[-1])))
+    alone = _alone(instrument)
+    derive = derivers([alone])[alone.name]
+    readings = tuple(_readings(alone, derive(Judge.of(instrument)(snapshots[-1]))))
     found = say(
         "{count} points in {ms} ms, {flagged} of them flagged", count=len(readings), ms=took, flagged=_flagged(readings)
     )
@@ -69,8 +73,19 @@ async def _read(driver: Driver, instrument: Instrument) -> list[Finding]:
     ]
 
 
+def _alone(instrument: Instrument) -> Instrument:
+    """Give an instrument without the derived points that need another one's: that is not read at the same time."""
+    derived: list[Derived] = []
+    there = {point.name for point in instrument.points}
+    for each in instrument.derived:
+        if all(not source.instrument and source.point in there for source in each.inputs):
+            derived.append(each)
+            there.add(each.name)
+    return instrument.model_copy(update={"derived": tuple(derived)})
+
+
 def _readings(instrument: Instrument, snapshot: Snapshot) -> Iterator[Reading]:
-    for place, point in enumerate(instrument.points):
+    for place, point in enumerate(instrument.quantities):
         flag = snapshot.flags.get(place, "")
         yield Reading(point.name, point.title, snapshot.values[place], point.unit, flag)
 

@@ -17,7 +17,10 @@ from parkgate.config.problem import Problems
 from parkgate.drivers.faults import Fault
 
 PROBLEMS = 1
-ORDER = ("demo", "check", "run", "status", "alarms", "watch", "probe", "scan", "trust", "simulate", "judge", "schema")
+ORDER = (
+    "demo", "check", "run", "status", "alarms", "watch", "probe", "explain", "scan", "trust", "simulate", "judge",
+    "schema",
+)  # fmt: skip
 
 
 class Verb(Protocol):

@@ -61,7 +61,7 @@ def review(path: Path) -> Review:
     return Review(
         site=site,
         warnings=(*loaded.warnings, *_nearly_full(files, site, found_loads)),
-        points=sum(len(each.points) for each in site.instruments),
+        points=sum(len(each.quantities) for each in site.instruments),
         requests=sum(map(_requests, site.instruments)),
         largest=largest,
         loads=found_loads,

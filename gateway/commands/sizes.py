@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from parkgate.config.derived import Derived
 from parkgate.config.flag import Flag
 from parkgate.config.profile import STRING_TYPE, Point
 from parkgate.config.site import Instrument
@@ -37,7 +38,7 @@ def largest_snapshot(source: str, instrument: Instrument) -> int:
     Every point flagged with the longest flag and carrying its longest value; over OPC UA also uncertain, with a time of
     its own. `source` is the gateway's: `site/gateway`.
     """
-    points = instrument.points
+    points = instrument.quantities
     every = range(len(points))
     own_times = instrument.protocol == "opcua"
     snapshot = Snapshot(
@@ -56,13 +57,15 @@ def usual_snapshots(source: str, instrument: Instrument, count: int) -> Iterator
     """Give so many payloads as they come on a usual day: every point normal, its values somewhere in its range."""
     encoder = SnapshotEncoder(f"{source}/{instrument.name}", "0001-000000", "0a1b2c3d", instrument)
     for seq in range(1, count + 1):
-        places = enumerate(instrument.points, start=seq)
+        places = enumerate(instrument.quantities, start=seq)
         values = tuple(_usual(point, place * _SPREAD % 1) for place, point in places)
         yield encoder(Snapshot(instrument.name, 1_700_000_000_000 + seq * instrument.every, values), seq, seq)
 
 
-def _longest(point: Point) -> Value:
+def _longest(point: Point | Derived) -> Value:
     """Give a value whose JSON is as long as the longest that a point can have, not necessarily one it can have."""
+    if isinstance(point, Derived):
+        return LONGEST_DOUBLE if point.digits is not None else LONGEST_SINGLE
     if text := STRING_TYPE.fullmatch(point.type):
         # Whatever bytes come: a control character takes six in JSON, more than any other.
         return "\x01" * (2 * int(text[1]) if text[1] else _OPCUA_TEXT)
@@ -98,7 +101,7 @@ def _longest_scaled(point: Point, limits: tuple[int, int]) -> str | float:
     return "0" * (length - _QUOTES) if length < _DOUBLE else LONGEST_DOUBLE
 
 
-def _usual(point: Point, part: float) -> Value:
+def _usual(point: Point | Derived, part: float) -> Value:
     """Give a plausible value that lies at a part (0 to 1) of the point's range."""
     if STRING_TYPE.fullmatch(point.type):
         return point.name
@@ -106,6 +109,6 @@ def _usual(point: Point, part: float) -> Value:
         return 0
     low, high = point.range or (0.0, 1_000.0)
     value = low + part * (high - low)
-    if _limits(point.type) and (point.scale, point.offset) == (1.0, 0.0):
+    if isinstance(point, Point) and _limits(point.type) and (point.scale, point.offset) == (1.0, 0.0):
         return str(int(value)) if point.as_ == "string" else int(value)
     return round(value, 4 if point.digits is None else point.digits)

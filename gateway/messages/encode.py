@@ -13,8 +13,10 @@ from typing import Any
 import orjson
 
 from parkgate.config.alarm import Alarm
+from parkgate.config.derived import Derived
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
+from parkgate.config.units import known_unit
 from parkgate.drivers.snapshot import Snapshot
 
 MAX_PAYLOAD = 60_000
@@ -36,7 +38,7 @@ class SnapshotEncoder:
         self._source = source
         self._epoch = epoch
         self._rev = rev
-        self._names = tuple(point.name for point in instrument.points)
+        self._names = tuple(point.name for point in instrument.quantities)
 
     def __call__(self, snapshot: Snapshot, seq: int, low: int, *, unsynced: bool = False) -> bytes:
         """Give the payload of a judged snapshot: usable values in `values`, flagged in `invalid`, absent in neither.
@@ -91,23 +93,40 @@ def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tup
         "simulated": simulated,
     }
     described = {name: value for name, value in about.items() if value or name == "source"}
-    described["points"] = {point.name: _about_point(point) for point in instrument.points}
+    points = {point.name: _about(point, instrument) for point in instrument.quantities}
     configuration = source + instrument.model_dump_json() + "simulated" * simulated
     rev = hashlib.sha256(configuration.encode()).hexdigest()[:8]
-    return rev, orjson.dumps({"source": source, "rev": rev, **described})
+    payload = orjson.dumps({"source": source, "rev": rev, **described, "points": points})
+    if len(payload) > MAX_PAYLOAD:  # the codes of the units can be looked up, so they go first
+        for about in points.values():
+            for code in ("ucum", "unece"):
+                about.pop(code, None)
+        payload = orjson.dumps({"source": source, "rev": rev, **described, "points": points})
+    return rev, payload
 
 
-def _about_point(point: Point) -> dict[str, object]:
+def _about(point: Point | Derived, instrument: Instrument) -> dict[str, object]:
     """Give what a consumer must know of a point; what was configured about its register stays here."""
+    unit = known_unit(point.unit)
     about: dict[str, object] = {"title": point.title, "unit": point.unit, "type": point.type, "factor": point.factor}
+    about |= {"ucum": unit.ucum, "unece": unit.unece} if unit else {}
     about["range"] = [_short(bound) for bound in point.range] if point.range else None
     about["digits"] = point.digits
-    about["as"] = "string" if point.as_ == "string" else None
-    about["gas"] = point.gas
-    about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
-    about["sum"], about["weight"] = point.sum, point.weight
-    about["mean"] = "direction" if point.mean == "direction" else None
-    return {name: value for name, value in about.items() if value not in (None, "")}
+    if isinstance(point, Derived):
+        about |= {
+            "formula": point.formula,
+            "of": {each.quantity: f"{each.instrument}.{each.point}".lstrip(".") for each in point.inputs},
+            "with": {name: _short(number) for name, number in point.constants.items()},
+        }
+    else:
+        about["as"] = "string" if point.as_ == "string" else None
+        about["gas"] = point.gas
+        about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
+        about["sum"], about["weight"] = point.sum, point.weight
+        about["mean"] = "direction" if point.mean == "direction" else None
+        conversion = instrument.conversions.get(point.name)
+        about["converted"] = conversion.model_dump(exclude_none=True, exclude_defaults=True) if conversion else None
+    return {name: value for name, value in about.items() if value not in (None, "", {})}
 
 
 def _about_alarm(alarm: Alarm) -> dict[str, object]:

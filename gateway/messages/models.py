@@ -105,6 +105,16 @@ class Stats(Record):
     points: dict[str, Averages]
 
 
+class Converted(Record):
+    """What became of the instrument's own value: value * factor + offset."""
+
+    unit: str = Field(description="The unit that the instrument gives.")
+    factor: float
+    offset: float = 0.0
+    at: int | None = Field(default=None, description="Temperature that a volume is meant at, °C.")
+    molar: float | None = Field(default=None, description="Molar mass, g/mol.")
+
+
 class PointMeta(Record):
     """What a consumer must know of a point."""
 
@@ -122,6 +132,18 @@ class PointMeta(Record):
     sum: str | None = Field(default=None, description="Unit of what the point, a rate, adds up to in statistics.")
     mean: Literal["direction"] | None = Field(default=None, description="Averaged as a direction, in degrees.")
     weight: str | None = Field(default=None, description="The point that its means are weighted by.")
+    ucum: str = Field(default="", description="The unit in UCUM.")
+    unece: str = Field(default="", description="The unit's UNECE recommendation 20 common code.")
+    converted: Converted | None = Field(default=None, description="What the instrument gives in another unit.")
+    formula: str | None = Field(
+        default=None, description="Only of a derived point: the formula that it is computed by."
+    )
+    of: dict[str, str] = Field(
+        default_factory=dict, description="The formula's points, by quantity: NAME or INSTRUMENT.NAME."
+    )
+    with_: dict[str, float] = Field(
+        default_factory=dict, alias="with", description="The formula's numbers, by quantity."
+    )
 
 
 class Meta(Record):

@@ -6,7 +6,7 @@ A flagged value never stands among the usable ones. Where several reasons hold, 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from operator import gt, lt
 from typing import cast
@@ -107,6 +107,11 @@ class Judge:
             value = values[place]
             if isinstance(value, float | int) and not low <= value <= high:
                 _raise_flags(flags, (place,), Flag.OUT_OF_RANGE)
+
+
+def worst(flags: Iterable[Flag]) -> Flag | None:
+    """Give the flag of several that is told first, None of none."""
+    return min(flags, key=_RANK.__getitem__, default=None)
 
 
 def _compile(state: State, index: Mapping[str, int]) -> tuple[frozenset[int], Flag, tuple[int, ...]]:

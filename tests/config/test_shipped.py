@@ -13,7 +13,7 @@ from parkgate.config.document import Report
 from parkgate.config.factors import Factor, factors
 from parkgate.config.flag import Flag
 from parkgate.config.load import read_site
-from parkgate.config.profile import TYPES, Point, Profile, State
+from parkgate.config.profile import TYPES, DerivedEntry, Point, Profile, State
 from parkgate.config.profile_file import read_profile
 from parkgate.config.resolve import Entry
 from parkgate.config.site import Gateway, Keep, Line, Outbox, Statistics, Uplink
@@ -49,7 +49,7 @@ def test_a_shipped_point_with_a_factor_has_the_unit_of_its_factor(path):
     for point in profile.points:
         assert point.title
         if point.factor is not None:
-            assert point.unit == factors()[point.factor].unit
+            assert (point.convert.to if point.convert else point.unit) == factors()[point.factor].unit
 
 
 def test_the_shipped_profiles_exercise_the_types_orders_and_flags():
@@ -107,10 +107,11 @@ def test_the_site_with_everything_names_every_key_there_is():
             for key in alarm
         },
         Point: {key for each in table["instrument"] for point in each.get("points", {}).values() for key in point},
+        DerivedEntry: {key for each in table["instrument"] for one in each.get("derived", {}).values() for key in one},
     }
     for model, keys in used.items():
         known = {field.alias or name for name, field in model.model_fields.items()}
-        assert keys == known - ({"name"} if model is Point else set())
+        assert keys == known - ({"name"} if model in {Point, DerivedEntry} else set())
 
 
 def test_a_profile_has_no_key_that_no_shipped_profile_shows_but_those_that_are_optional_and_rare():
@@ -127,12 +128,14 @@ def test_a_profile_has_no_key_that_no_shipped_profile_shows_but_those_that_are_o
 
 def test_the_factor_table_names_each_code_in_both_languages():
     table = factors()
-    assert len(table) >= 40
-    assert table["a21026"] == Factor(en="Sulphur dioxide", zh="二氧化硫", unit="mg/m3")
+    assert len(table) >= 340
+    assert table["a21026"] == Factor(
+        en="Sulphur dioxide", zh="二氧化硫", unit="mg/m3", sum="kg", formats={"2017": "N5.2"}, molar=64.058
+    )
     for code, factor in table.items():
-        assert (len(code), code[0] in "aw", code[1:].isdigit()) == (6, True, True)
+        assert re.fullmatch("[aw][0-9]{5}|[eg][0-9]{3}xx|L(A|5|10|50|90|95|eq|dn|d|n|Mx|Mn)", code)
         assert factor.en.isprintable()
-        assert not factor.zh.isascii() or code == "w01001"
+        assert not factor.zh.isascii() or code in {"w01001", "w33007"}
 
 
 def test_the_letters_of_a_standard_stand_for_flags_we_have():

@@ -89,6 +89,13 @@ def test_rounding_to_the_promised_digits_is_right():
     assert judged(truth, snapshots, Rules(digits={"p": 3})).wrong == 5
 
 
+def test_what_the_gateway_computes_by_itself_is_not_held_against_the_truth():
+    truth = [shown(n, 12.3) for n in range(5)]
+    snapshots = [came(n, 99.0, "fault" if n else "") for n in range(5)]
+    assert not judged(truth, snapshots).right
+    assert judged(truth, snapshots, Rules(derived=frozenset({"p"}))).right
+
+
 def test_span_gas_among_the_usable_values_is_misflagged():
     truth = [shown(n, 250.0, {"p": frozenset({"calibration"})}) for n in range(5)]
     assert judged(truth, [came(n, 250.0) for n in range(5)]).misflagged == 5
@@ -160,12 +167,13 @@ def test_payloads_are_read_as_they_are():
     invalid = {"q": {"flag": "calibration", "value": 9.5}, "r": {"flag": "no-communication"}}
     received.take("park/v1/s/g/data/i", json.dumps(message(1, invalid=invalid)).encode(), 10)
     received.take("park/v1/s/g/backfill/i", json.dumps([message(2), message(1, invalid=invalid)]).encode(), 20)
-    received.take("park/v1/s/g/meta/i", b'{"points":{"p":{"digits":2},"q":{}}}', 20)
+    received.take("park/v1/s/g/meta/i", b'{"points":{"p":{"digits":2},"q":{"formula":"ratio"}}}', 20)
     first, second = received.of("i")
     assert (first.values, first.flags) == ({"p": 1, "q": 9.5}, {"p": "", "q": "calibration", "r": "no-communication"})
     assert (first.live, second.live, second.arrived) == (True, False, 20)
     assert received.again["i"] == 1
     assert received.digits["i"] == {"p": 2}
+    assert received.derived["i"] == {"q"}
 
 
 @given(st.sampled_from(["data", "backfill", "meta", "event"]), st.binary(max_size=200) | st.recursive(

@@ -170,7 +170,8 @@ def test_a_description_tells_what_consumers_need_and_not_where_registers_are():
     payload = json.loads(body)
     assert payload["points"] == {
         "so2": {
-            "title": "SO2", "unit": "mg/m3", "type": "float32", "factor": "a21026", "range": [0, 300], "digits": 2,
+            "title": "SO2", "unit": "mg/m3", "type": "float32", "factor": "a21026", "ucum": "mg/m3", "unece": "GP",
+            "range": [0, 300], "digits": 2,
         }
     }  # fmt: skip
     assert (payload["title"], payload["labels"], payload["every"]) == ("1# 烟囱", {"outlet": "DA001"}, 5_000)

@@ -1,0 +1,259 @@
+"""Derived points: computed from a judged snapshot and appended to it, compiled once a configuration. Pure.
+
+A derived point carries the worst flag of its inputs and then no value; it is uncertain if one of them is. Where its
+formula gives nothing, or its result is outside its `range`, it is `out-of-range`. Inputs that a change report says
+nothing about stand as they were told last; if all of them are such, it says nothing about the derived point either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from math import isfinite
+from typing import NamedTuple, cast
+
+from parkgate.config.derived import Derived, Input
+from parkgate.config.flag import Flag
+from parkgate.config.formulas import formulas
+from parkgate.config.site import Instrument
+from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.gateway.processing.formulas import FORMULAS, Formula
+from parkgate.gateway.processing.validity import worst
+
+_DIGITS = 7
+"""Significant digits of a result whose point says nothing of decimals: a float32's, and no instrument has more."""
+
+
+class Reading(NamedTuple):
+    """A point as it was told last."""
+
+    value: Value | None
+    flag: Flag | None
+    uncertain: bool
+
+
+@dataclass(slots=True)
+class Shelf:
+    """What the instruments of a site said last, for those whose derived points take from others.
+
+    `readings` by instrument and place; `at` is the time of an instrument's newest snapshot, ms UTC.
+    """
+
+    readings: dict[tuple[str, int], Reading] = field(default_factory=dict)
+    at: dict[str, int] = field(default_factory=dict)
+
+
+class _Source(NamedTuple):
+    """Where an argument comes from: a place in this snapshot, or one of another `instrument`, not older than `age`."""
+
+    place: int
+    factor: float
+    offset: float
+    instrument: str
+    age: int
+
+
+@dataclass(slots=True)
+class _Step:
+    """One derived point: its formula, its arguments as they stand with None for each input, and where those go.
+
+    `previous`: the argument whose last value the formula is told too; `last` is that value. `places` of all inputs, if
+    they are all of this snapshot: where nothing is flagged, that is all there is to know.
+    """
+
+    derived: Derived
+    compute: Formula
+    arguments: list[float | None]
+    sources: tuple[tuple[int, _Source], ...]
+    previous: int | None
+    places: tuple[int, ...] | None
+    last: float | None = None
+
+    def result(self, values: Sequence[float], *, late: bool) -> tuple[float | None, Flag | None]:
+        """Give the value of what its inputs are, or its flag; neither where a late snapshot cannot tell."""
+        arguments = list(self.arguments)
+        for (place, source), value in zip(self.sources, values, strict=True):
+            arguments[place] = value * source.factor + source.offset
+        if self.previous is not None:
+            if late:
+                return None, None
+            self.last, last = arguments[self.previous], self.last
+            if last is None:
+                return None, Flag.WARM_UP
+            arguments.append(last)
+        try:
+            computed = self.compute(*arguments)
+        except (OverflowError, ZeroDivisionError):
+            return None, Flag.OUT_OF_RANGE
+        return self._rounded(computed)
+
+    def _rounded(self, computed: float | None) -> tuple[float | None, Flag | None]:
+        derived = self.derived
+        if computed is None or not isfinite(scaled := computed * derived.scale + derived.offset):
+            return None, Flag.OUT_OF_RANGE
+        digits = derived.digits
+        value = (float(f"{scaled:.{_DIGITS}g}") if digits is None else round(scaled, digits)) + 0.0
+        low_high = derived.range
+        if low_high is not None and not low_high[0] <= value <= low_high[1]:
+            return value, Flag.OUT_OF_RANGE
+        return value, None
+
+
+class Deriver:
+    """Derives the points of one instrument; `shelf` is the site's, and `wanted` the places of it that others take.
+
+    The values of totalisers last until the agent ends; `resume` gives it those that were stored before.
+    """
+
+    __slots__ = ("_history", "_instrument", "_kept", "_shelf", "_steps")
+
+    def __init__(
+        self, instrument: Instrument, shelf: Shelf, places: Mapping[str, Mapping[str, int]], wanted: set[int]
+    ) -> None:
+        self._instrument = instrument
+        self._shelf = shelf
+        self._history = Shelf()
+        self._steps = tuple(_step(each, instrument, places) for each in instrument.derived)
+        own = {source.place for step in self._steps for _, source in step.sources if not source.instrument}
+        self._kept = tuple(sorted(own | wanted)) if instrument.protocol == "opcua" else tuple(sorted(wanted))
+
+    def __call__(self, snapshot: Snapshot) -> Snapshot:
+        """Give the snapshot with its derived points behind the measured ones."""
+        if not self._steps:
+            if self._kept and not snapshot.late:
+                self._keep(self._shelf, snapshot)
+            return snapshot
+        values = list(snapshot.values)
+        flags, uncertain, absent = dict(snapshot.flags), set(snapshot.uncertain), set(snapshot.absent)
+        told = self._history if snapshot.late else self._shelf
+        now = _Now(self._instrument.name, snapshot, values, flags, uncertain, absent, told, self._shelf)
+        for step in self._steps:
+            if step.places is None or flags or uncertain or absent:
+                now.append(step)
+            else:
+                numbers = cast("list[float]", [values[place] for place in step.places])
+                now.say(len(values), *step.result(numbers, late=snapshot.late))
+        derived = Snapshot(
+            snapshot.instrument, snapshot.at, tuple(values), flags, snapshot.states, frozenset(uncertain),
+            snapshot.offsets, frozenset(absent), snapshot.late,
+        )  # fmt: skip
+        if self._kept:
+            self._keep(told, derived)
+        return derived
+
+    def resume(self, stored: Mapping[str, object]) -> bool:
+        """Go on from the values of a stored snapshot, by point, and tell whether nothing is left to be resumed.
+
+        Of a totaliser's difference, that is what it counts from.
+        """
+        for step in self._steps:
+            for place, source in step.sources:
+                value = stored.get(self._instrument.quantities[source.place].name)
+                if place == step.previous and step.last is None and isinstance(value, int | float):
+                    step.last = value * source.factor + source.offset
+        return not self.remembers
+
+    @property
+    def remembers(self) -> bool:
+        """Whether a derived point counts from a reading that it does not know."""
+        return any(step.previous is not None and step.last is None for step in self._steps)
+
+    def _keep(self, shelf: Shelf, snapshot: Snapshot) -> None:
+        name, flags, uncertain = self._instrument.name, snapshot.flags, snapshot.uncertain
+        shelf.at[name] = snapshot.at
+        for place in self._kept:
+            if place not in snapshot.absent:
+                shelf.readings[name, place] = Reading(snapshot.values[place], flags.get(place), place in uncertain)
+
+
+@dataclass(slots=True)
+class _Now:
+    """A snapshot that is being derived: its parts, which grow, and what was told before it."""
+
+    name: str
+    snapshot: Snapshot
+    values: list[Value | None]
+    flags: dict[int, Flag]
+    uncertain: set[int]
+    absent: set[int]
+    told: Shelf
+    shelf: Shelf
+
+    def append(self, step: _Step) -> None:
+        """Compute one derived point and put it behind the others."""
+        place = len(self.values)
+        readings = [self._reading(source) for _, source in step.sources]
+        if None in readings or all(not each.instrument and each.place in self.absent for _, each in step.sources):
+            self.say(place, None, None)
+            return
+        known = [each for each in readings if each is not None]
+        flag = worst(each.flag for each in known if each.flag is not None)
+        value = None
+        if flag is None:
+            numbers = [float(each.value) for each in known if each.value is not None]
+            value, flag = step.result(numbers, late=self.snapshot.late)
+        self.say(place, value, flag)
+        if flag is None and value is not None and any(each.uncertain for each in known):
+            self.uncertain.add(place)
+
+    def _reading(self, source: _Source) -> Reading | None:
+        """Give what is known of an input; None where a change report has never told it."""
+        place = source.place
+        if source.instrument:
+            newest = self.shelf.at.get(source.instrument)
+            reading = self.shelf.readings.get((source.instrument, place))
+            if reading is None or newest is None or abs(self.snapshot.at - newest) > source.age:
+                return Reading(None, Flag.NO_COMMUNICATION, uncertain=False)
+            return reading
+        if place in self.absent:
+            return self.told.readings.get((self.name, place))
+        return Reading(self.values[place], self.flags.get(place), place in self.uncertain)
+
+    def say(self, place: int, value: float | None, flag: Flag | None) -> None:
+        """Put a value or a flag, or neither, at the end."""
+        self.values.append(value)
+        if flag is not None:
+            self.flags[place] = flag
+        elif value is None:
+            self.absent.add(place)
+
+
+def derivers(instruments: Iterable[Instrument]) -> dict[str, Deriver]:
+    """Compile the derived points of a site's instruments, by instrument; they share what each said last."""
+    listed, shelf = list(instruments), Shelf()
+    places = {each.name: _places(each) for each in listed}
+    wanted: dict[str, set[int]] = {each.name: set() for each in listed}
+    for instrument in listed:
+        for source in _foreign(instrument):
+            wanted[source.instrument].add(places[source.instrument][source.point])
+    return {each.name: Deriver(each, shelf, places, wanted[each.name]) for each in listed}
+
+
+def _places(instrument: Instrument) -> dict[str, int]:
+    return {each.name: place for place, each in enumerate(instrument.quantities)}
+
+
+def _foreign(instrument: Instrument) -> Iterator[Input]:
+    return (each for derived in instrument.derived for each in derived.inputs if each.instrument)
+
+
+def _step(derived: Derived, instrument: Instrument, places: Mapping[str, Mapping[str, int]]) -> _Step:
+    formula = formulas()[derived.formula]
+    order = {name: place for place, name in enumerate(formula.quantities)}
+    arguments: list[float | None] = [derived.constants.get(name) for name in order]
+    sources = tuple(
+        (
+            order[each.quantity],
+            _Source(
+                place=places[each.instrument or instrument.name][each.point],
+                factor=each.factor,
+                offset=each.offset,
+                instrument=each.instrument,
+                age=each.max_age,
+            ),
+        )
+        for each in derived.inputs
+    )
+    previous = order[formula.previous] if formula.previous else None
+    own = None if any(source.instrument for _, source in sources) else tuple(source.place for _, source in sources)
+    return _Step(derived, FORMULAS[derived.formula], arguments, sources, previous, own)

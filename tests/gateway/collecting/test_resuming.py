@@ -1,0 +1,101 @@
+"""Derived points through the whole agent: stored, described, shown, and a totaliser that goes on behind a restart."""
+
+import asyncio
+import json
+import random
+
+from support.derived import PROTOCOLS, entry, write
+
+from parkgate.config.load import load_site
+from parkgate.drivers.driver import Standing
+from parkgate.drivers.faults import Silent
+from parkgate.drivers.snapshot import Snapshot
+from parkgate.gateway.agent import Agent, World
+from parkgate.gateway.clock import SystemClock
+from parkgate.gateway.collecting.resuming import resume
+from parkgate.gateway.processing.derive import derivers
+
+assert PROTOCOLS  # the lines that the entries stand on
+
+
+class Quick(SystemClock):
+    """The machine's clock, but turns are short."""
+
+    async def sleep(self, seconds):
+        await asyncio.sleep(min(seconds, 0.02))
+
+
+class Meter:
+    """A driver whose totaliser goes on by one a read; `silent` reads fail."""
+
+    def __init__(self, total, silent=()):
+        self.total, self.silent, self.reads = total, silent, 0
+
+    async def __aenter__(self):
+        return self
+
+    async def __aexit__(self, *_):
+        pass
+
+    async def read(self, instrument, between=None):
+        self.reads += 1
+        self.total += 1.0
+        if self.reads in self.silent:
+            raise Silent("no answer", where=instrument.name, hint="")
+        return (Snapshot(instrument.name, self.reads, (1.0, self.total)),)
+
+    def standing(self, instrument):
+        return Standing()
+
+    async def identify(self, instrument):
+        return None
+
+
+async def life(site, meter, reads):
+    """Run an agent for so many reads; give the bodies of what it stored of the meter, and its descriptions."""
+    agent = Agent(site, World(Quick(), random.Random(1), lambda *_: meter))
+    running = asyncio.create_task(agent.run())
+    begin = meter.reads
+    async with asyncio.timeout(20):
+        while meter.reads < begin + reads:
+            await asyncio.sleep(0.01)
+    await agent.outbox.commit()
+    rows = await agent.outbox.read(0, agent.outbox.newest, 10_000)
+    metas = await agent.metas(0)
+    agent.stop()
+    await asyncio.wait_for(running, 20)
+    return [json.loads(row.body) for row in rows if row.series.kind == "data"], [json.loads(meta[2]) for meta in metas]
+
+
+def counts(bodies):
+    return [body["values"].get("counted", body.get("invalid", {}).get("counted", {}).get("flag")) for body in bodies]
+
+
+async def test_what_is_derived_is_stored_described_and_goes_on_behind_a_restart(tmp_path):
+    site = load_site(write(tmp_path, entry("meter", every="20ms")))
+    first, (meta,) = await life(site, Meter(990.0, silent=(3,)), 5)
+    assert counts(first)[:5] == ["warm-up", 1.0, "no-communication", 2.0, 1.0]
+    assert {key: meta["points"]["counted"][key] for key in ("unit", "formula", "of", "with")} == {
+        "unit": "m3",
+        "formula": "totaliser_difference",
+        "of": {"total": "total"},
+        "with": {"rollover": 1000, "largest": 0},
+    }
+    last = first[-1]["values"]["total"]
+    both, _ = await life(site, Meter(last + 9.0), 2)
+    assert counts(both)[len(first) : len(first) + 2] == [10.0, 1.0]
+
+
+async def test_what_another_configuration_stored_is_not_counted_from(tmp_path):
+    site = load_site(write(tmp_path, entry("meter", every="20ms")))
+    first, _ = await life(site, Meter(100.0), 2)
+    other = load_site(write(tmp_path, entry("meter", "points.total.scale = 0.001", every="20ms")))
+    both, _ = await life(other, Meter(500.0), 2)
+    assert counts(both)[len(first) : len(first) + 2] == ["warm-up", 1.0]
+
+
+async def test_where_nothing_was_stored_nothing_is_resumed(tmp_path, outbox):
+    (about,) = load_site(write(tmp_path, entry("meter"))).instruments
+    derive = derivers([about])
+    await resume("xuwei/gw-01", [about], derive, outbox)
+    assert derive["meter"].remembers
