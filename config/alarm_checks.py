@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from parkgate.config.alarm import STANDARD, Alarm, Kind
+from parkgate.config.derived import Derived
 from parkgate.config.language import say
 from parkgate.config.profile import STRING_TYPE, Point
 
@@ -16,7 +17,7 @@ SUBSCRIBED = 60_000
 _PLAIN = frozenset({"bool", "int16", "int32", "int64", "uint16", "uint32", "uint64", "bcd16", "bcd32"})
 
 
-def alarm_findings(point: Point) -> Iterator[Finding]:
+def alarm_findings(point: Point | Derived) -> Iterator[Finding]:
     """Give everything that is wrong with the alarms of a point; a standard's are looked at once they are known."""
     names: set[str] = set()
     for place, alarm in enumerate(point.alarms):
@@ -31,9 +32,11 @@ def alarm_findings(point: Point) -> Iterator[Finding]:
             yield (place, key), text
 
 
-def _findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
+def _findings(point: Point | Derived, alarm: Alarm) -> Iterator[tuple[str, str]]:
     kinds = alarm.kinds
     if alarm.standard is not None:
+        if isinstance(point, Derived):
+            yield "standard", say("is for what a detector measures; write the alarms of a computed point out")
         if others := sorted(alarm.model_fields_set - {"standard", "basis"}):
             yield others[0], say("does not go with a standard; write the alarm out, or leave this out")
         return
@@ -51,7 +54,7 @@ def _findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
         yield "per", say("goes only with rate; leave it out")
 
 
-def _kind_findings(point: Point, alarm: Alarm, kind: Kind) -> Iterator[tuple[str, str]]:
+def _kind_findings(point: Point | Derived, alarm: Alarm, kind: Kind) -> Iterator[tuple[str, str]]:
     text = STRING_TYPE.fullmatch(point.type) is not None
     if kind in {"above", "below", "rate"} and (text or point.type == "bool"):
         yield kind, say("does not go with {type}: there is no more or less", type=point.type)
@@ -63,7 +66,7 @@ def _kind_findings(point: Point, alarm: Alarm, kind: Kind) -> Iterator[tuple[str
         yield from _equals_findings(point, alarm)
 
 
-def _limit_findings(point: Point, alarm: Alarm, kind: Kind) -> Iterator[tuple[str, str]]:
+def _limit_findings(point: Point | Derived, alarm: Alarm, kind: Kind) -> Iterator[tuple[str, str]]:
     if point.range is None:
         return
     (low, high), limit = point.range, float(alarm.limit or 0)
@@ -76,7 +79,7 @@ def _limit_findings(point: Point, alarm: Alarm, kind: Kind) -> Iterator[tuple[st
         yield "deadband", say("with it the alarm would never return: nothing in the range is so far from the limit")
 
 
-def _rate_findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
+def _rate_findings(point: Point | Derived, alarm: Alarm) -> Iterator[tuple[str, str]]:
     rate = abs(alarm.rate or 0)
     if not rate:
         yield "rate", say("must not be 0; positive where it rises, negative where it falls")
@@ -88,7 +91,7 @@ def _rate_findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
         yield "per", say('is missing: the time within which it changes so much, as "1min"')
 
 
-def _equals_findings(point: Point, alarm: Alarm) -> Iterator[tuple[str, str]]:
+def _equals_findings(point: Point | Derived, alarm: Alarm) -> Iterator[tuple[str, str]]:
     if point.type not in _PLAIN or (point.scale, point.offset) != (1, 0):
         yield "equals", say("goes only with a bool or a whole number without scale; take above or below")
     elif point.type == "bool" and alarm.equals not in {0, 1}:
@@ -114,7 +117,7 @@ def unconfirmed(alarms: Sequence[Alarm], unit: str) -> str:
     )  # fmt: skip
 
 
-def period_findings(point: Point, least: int) -> Iterator[Finding]:
+def period_findings(point: Point | Derived, least: int) -> Iterator[Finding]:
     """Give the alarms of a point whose rate is to be told within less than `least` ms."""
     for place, alarm in enumerate(point.alarms):
         if alarm.per is not None and alarm.per < least:

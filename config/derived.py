@@ -11,6 +11,7 @@ from graphlib import CycleError, TopologicalSorter
 from heapq import heapify, heappop, heappush
 from typing import NamedTuple
 
+from parkgate.config.alarm import Alarm
 from parkgate.config.derived_checks import Known, Node, constants_of, entry_findings, input_finding, result_finding
 from parkgate.config.formulas import Formula, Quantity, formulas
 from parkgate.config.language import say
@@ -52,11 +53,24 @@ class Derived(Model):
     digits: int | None = None
     scale: float = 1.0
     offset: float = 0.0
+    alarms: tuple[Alarm, ...] = ()
+    sum: str | None = None
+    weight: str | None = None
 
     @property
     def type(self) -> str:
         """The type of its values."""
         return "float64"
+
+    @property
+    def as_(self) -> str:
+        """How its values are written."""
+        return "number"
+
+    @property
+    def mean(self) -> str:
+        """How its values are averaged."""
+        return "arithmetic"
 
 
 class Told(NamedTuple):
@@ -256,6 +270,9 @@ class _Settling:
             digits=entry.digits,
             scale=result.factor,
             offset=result.offset,
+            alarms=entry.alarms,
+            sum=entry.sum,
+            weight=entry.weight,
         )
 
     def _tell(self, attribute: str, text: str) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from parkgate.config.alarm_checks import SUBSCRIBED, alarm_findings, period_findings
 from parkgate.config.derived import Wanted, settle
 from parkgate.config.document import Place, Report, read_toml
 from parkgate.config.explain import parse, unknown_key
@@ -24,7 +25,7 @@ from parkgate.config.site_checks import (
     unit_findings,
     uplink_findings,
 )
-from parkgate.config.statistics_checks import chosen_findings, statistics_findings
+from parkgate.config.statistics_checks import chosen_findings, statistics_findings, weight_findings
 from parkgate.config.unit_checks import factor_unit_warning
 
 _SECTIONS = ("gateway", "uplink", "outbox", "statistics", "line", "instrument")
@@ -188,9 +189,26 @@ def _with_derived(place: Place, resolved: Mapping[int, Resolved], *, alone: bool
         here = place.at("instrument", indices[told.instrument], "derived", told.name)
         here.at(*filter(None, [told.attribute])).problem(told.text)
     return {
-        index: each.instrument.model_copy(update={"derived": tuple(settled.derived[each.instrument.name])})
+        index: _looked_over(
+            place.at("instrument", index),
+            each.instrument.model_copy(update={"derived": tuple(settled.derived[each.instrument.name])}),
+        )
         for index, each in resolved.items()
     }
+
+
+def _looked_over(place: Place, instrument: Instrument) -> Instrument:
+    """Report what is wrong with how an instrument's points are averaged and alarmed; give it back."""
+    derived = {each.name for each in instrument.derived}
+    for name, key, text in weight_findings(instrument.quantities):
+        place.at("derived" if name in derived else "points", name, key).problem(text)
+    least = max(2 * instrument.every, SUBSCRIBED if instrument.protocol == "opcua" else 0)
+    for point in instrument.quantities:
+        here = place.at("derived" if point.name in derived else "points", point.name, "alarms")
+        found = [*(alarm_findings(point) if point.name in derived else ()), *period_findings(point, least)]
+        for keys, text in found:
+            here.at(*keys).problem(text)
+    return instrument
 
 
 def _wanted(resolved: Resolved) -> Wanted:

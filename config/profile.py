@@ -87,7 +87,7 @@ class DerivedEntry(Model):
     """A derived point as a file has it: a formula of formulas.toml, its points (`of`) and its numbers (`with`).
 
     A point is one of the instrument, measured or derived, or `"INSTRUMENT.POINT"` of another one, whose value may be
-    `max_age` (ms) older or younger. `unit`, `range` and `digits` are of the result.
+    `max_age` (ms) older or younger. `unit`, `range`, `digits`, `alarms`, `sum` and `weight` are of the result.
     """
 
     name: PointName
@@ -100,6 +100,9 @@ class DerivedEntry(Model):
     range: tuple[Real, Real] | None = None
     digits: Annotated[Whole, Field(ge=0, le=12)] | None = None
     max_age: Milliseconds | None = None
+    alarms: Annotated[tuple[Alarm, ...], BeforeValidator(listed)] = ()
+    sum: str | None = None
+    weight: PointName | None = None
     enabled: Switch = True
 
 

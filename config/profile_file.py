@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 from parkgate.config.alarm_checks import alarm_findings
+from parkgate.config.conversions import converted
 from parkgate.config.derived import Wanted, settle
 from parkgate.config.derived_checks import Known
 from parkgate.config.document import Document, Place, Report, read_toml
@@ -102,7 +103,7 @@ def check_point(point: Point, protocol: Protocol, base: int, place: Place) -> No
     """Report what is wrong with a point beyond its types."""
     for attribute, text in point_findings(point, protocol, base):
         place.at(attribute).problem(text)
-    for keys, text in alarm_findings(point):
+    for keys, text in alarm_findings(converted(point)[0]):
         place.at("alarms", *keys).problem(text)
 
 

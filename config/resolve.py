@@ -12,9 +12,7 @@ from pydantic import Field
 
 from parkgate.config.addresses import NODE, address_trouble
 from parkgate.config.alarm_checks import (
-    SUBSCRIBED,
     alarm_findings,
-    period_findings,
     standard_trouble,
     unconfirmed,
 )
@@ -29,7 +27,6 @@ from parkgate.config.profile import DerivedEntry, Point, Profile, State, Switch,
 from parkgate.config.profile_file import check_point, look_at, read_derived, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
-from parkgate.config.statistics_checks import weight_findings
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -107,8 +104,6 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Resolved | None:
         return None
     before = len(place.report.problems)
     points = tuple(_overridden(entry, profile, place.at("points")))
-    for name, key, text in weight_findings(points):
-        place.at("points", name, key).problem(text)
     count = len(place.report.problems)
     derived = tuple(_derived(entry, profile, place.at("derived")))
     readable = len(place.report.problems) == count
@@ -178,9 +173,6 @@ def _overridden(entry: Entry, profile: Profile, place: Place) -> Iterator[Point]
         table = entry.points.get(point.name)
         found = point if table is None else _override(point, profile, table, place.at(point.name))
         if found is not None and found.enabled:
-            least = max(2 * entry.every, SUBSCRIBED if profile.protocol == "opcua" else 0)
-            for keys, text in period_findings(found, least):
-                place.at(point.name, "alarms", *keys).problem(text)
             yield _alarmed(found, place.at(point.name))
 
 
@@ -204,17 +196,18 @@ def _alarmed(point: Point, place: Place) -> Point:
     standards = [alarm for alarm in point.alarms if alarm.standard]
     if not standards:
         return point
-    written, here = standard_alarms(point), place.at("alarms")
+    shown_in, _ = converted(point)
+    written, here = standard_alarms(shown_in), place.at("alarms")
     if not written:
-        here.problem(standard_trouble(point, gas_of(point), ", ".join(gases())))
+        here.problem(standard_trouble(shown_in, gas_of(point), ", ".join(gases())))
         return point
     if not all(alarm.basis for alarm in standards):
-        here.warning(unconfirmed(written, point.unit))
+        here.warning(unconfirmed(written, shown_in.unit))
     alarms = tuple(
         each for alarm in point.alarms for each in (confirmed(written, alarm) if alarm.standard else (alarm,))
     )
     point = point.model_copy(update={"alarms": alarms})
-    for keys, text in alarm_findings(point):
+    for keys, text in alarm_findings(converted(point)[0]):
         here.at(*keys).problem(text)
     return point
 

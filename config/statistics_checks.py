@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from parkgate.config.amounts import amount_per_second
+from parkgate.config.derived import Derived
 from parkgate.config.explain import unknown_word
 from parkgate.config.language import say
 from parkgate.config.problem import suggestion
@@ -34,7 +35,7 @@ def chosen_findings(instrument: Instrument, statistics: Statistics) -> Iterator[
                 yield "statistics", unknown_word("period", name, known)
 
 
-def averaging_findings(point: Point, names: Collection[str]) -> Iterator[Finding]:
+def averaging_findings(point: Point | Derived, names: Collection[str]) -> Iterator[Finding]:
     """Give what is wrong with how a point is averaged and added up, among the points of these names."""
     wanted = {"sum": point.sum, "weight": point.weight, "mean": point.mean if point.mean == "direction" else None}
     given = [key for key, value in wanted.items() if value is not None]
@@ -59,8 +60,8 @@ def averaging_findings(point: Point, names: Collection[str]) -> Iterator[Finding
         yield "weight", text + suggestion(point.weight, others)
 
 
-def weight_findings(points: Sequence[Point]) -> Iterator[tuple[str, str, str]]:
-    """Give the point, the key and what is wrong, over all points of a profile."""
+def weight_findings(points: Sequence[Point | Derived]) -> Iterator[tuple[str, str, str]]:
+    """Give the point, the key and what is wrong, over all points of an instrument."""
     names = [point.name for point in points]
     for point in points:
         for key, text in averaging_findings(point, names):

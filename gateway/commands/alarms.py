@@ -97,7 +97,7 @@ def show(console: Console, site: Site, answer: Entry) -> None:
     if not entries:
         console.print(say("no alarm stands"))
         return
-    units = {(each.name, point.name): point.unit for each in site.instruments for point in each.points}
+    units = {(each.name, point.name): point.unit for each in site.instruments for point in each.quantities}
     columns: Mapping[str, Callable[[Entry], str]] = {
         say("instrument"): lambda each: each["instrument"],
         say("point"): lambda each: each["point"],

@@ -19,14 +19,14 @@ def snapshot_of(instrument: Instrument, body: bytes) -> Snapshot:
     found: list[Value | None] = []
     flags: dict[int, Flag] = {}
     absent: set[int] = set()
-    for place, point in enumerate(instrument.points):
+    for place, point in enumerate(instrument.quantities):
         about = invalid.get(point.name)
         found.append(values.get(point.name) if about is None else about.get("value"))
         if about is not None:
             flags[place] = Flag(about["flag"])
         elif point.name not in values:
             absent.add(place)
-    places = {point.name: place for place, point in enumerate(instrument.points)}
+    places = {point.name: place for place, point in enumerate(instrument.quantities)}
     return Snapshot(
         instrument=instrument.name,
         at=told["ts"],

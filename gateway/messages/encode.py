@@ -112,6 +112,8 @@ def _about(point: Point | Derived, instrument: Instrument) -> dict[str, object]:
     about |= {"ucum": unit.ucum, "unece": unit.unece} if unit else {}
     about["range"] = [_short(bound) for bound in point.range] if point.range else None
     about["digits"] = point.digits
+    about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
+    about["sum"], about["weight"] = point.sum, point.weight
     if isinstance(point, Derived):
         about |= {
             "formula": point.formula,
@@ -121,8 +123,6 @@ def _about(point: Point | Derived, instrument: Instrument) -> dict[str, object]:
     else:
         about["as"] = "string" if point.as_ == "string" else None
         about["gas"] = point.gas
-        about["alarms"] = [_about_alarm(alarm) for alarm in point.alarms] or None
-        about["sum"], about["weight"] = point.sum, point.weight
         about["mean"] = "direction" if point.mean == "direction" else None
         conversion = instrument.conversions.get(point.name)
         about["converted"] = conversion.model_dump(exclude_none=True, exclude_defaults=True) if conversion else None

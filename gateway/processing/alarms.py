@@ -20,6 +20,7 @@ from enum import StrEnum, auto
 from typing import Any, cast
 
 from parkgate.config.alarm import Alarm
+from parkgate.config.derived import Derived
 from parkgate.config.flag import Flag
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
@@ -137,7 +138,7 @@ class _Watched:
         "threshold", "until", "up", "value", "window",
     )  # fmt: skip
 
-    def __init__(self, point: Point, place: int, alarm: Alarm) -> None:
+    def __init__(self, point: Point | Derived, place: int, alarm: Alarm) -> None:
         kind = alarm.kinds[0]
         self.point, self.place, self.alarm = point.name, place, alarm
         self.window = _Window((alarm.per or 0) / 1000) if kind == "rate" else None
@@ -197,7 +198,7 @@ class Watch:
         """Set where a delay runs that `take` saw: whoever ends delays must look when."""
         self._watched = tuple(
             _Watched(point, place, alarm)
-            for place, point in enumerate(instrument.points)
+            for place, point in enumerate(instrument.quantities)
             for alarm in point.alarms
             if alarm.standard is None
         )
@@ -302,7 +303,7 @@ class _Window:
             self.rise(self._last, now)
 
 
-def _level(point: Point, alarm: Alarm, window: _Window | None) -> _Level:
+def _level(point: Point | Derived, alarm: Alarm, window: _Window | None) -> _Level:
     """Give how a reading is held against an alarm's limit."""
     if alarm.fault:
         return _faulty

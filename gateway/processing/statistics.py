@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from parkgate.config.amounts import amount_per_second
+from parkgate.config.derived import Derived
 from parkgate.config.flag import Flag
 from parkgate.config.profile import STRING_TYPE, Point
 from parkgate.config.site import Instrument, Statistics
@@ -99,7 +100,7 @@ class Plan:
         """Give the plan of an instrument; None where there is nothing to average, or it is switched off."""
         chosen = instrument.statistics
         sent = frozenset(each.name for each in periods if chosen is True or (chosen and each.name in chosen))
-        measures = tuple(_measures(instrument.points))
+        measures = tuple(_measures(instrument.quantities))
         if not (sent and measures):
             return None
         base = next(each for each in periods if each.length >= min(instrument.every, HOUR))
@@ -126,7 +127,7 @@ class Plan:
         return max(1, -(-count * part // whole))
 
 
-def _measures(points: Sequence[Point]) -> list[Measure]:
+def _measures(points: Sequence[Point | Derived]) -> list[Measure]:
     """Give the points that are numbers; a boolean is 0 or 1, and its mean the part of the time in which it was true."""
     places = {point.name: place for place, point in enumerate(points)}
     return [
