@@ -34,8 +34,8 @@ def read_points(file: Path, report: Report) -> tuple[PointSource, ...]:
     """Read a table of points (UTF-8, a header row; an empty cell means the default), reporting all that is wrong.
 
     `range` is written `0..300` or `[0, 300]`, or in two columns `range_low` and `range_high`; several `invalid` values
-    are separated by spaces, and may be hexadecimal (`0xFFFF`); `convert` is `kPa`, or `mg/m3 at 0`. A column that nobody
-    knows does not hide what is wrong with the rows: the others are read.
+    are separated by spaces, and may be hexadecimal (`0xFFFF`); `convert` is `kPa`, or `mg/m3 at 0`. A column that
+    nobody knows does not hide what is wrong with the rows: the others are read.
     """
     text = read_text(file, report)
     rows = _numbered(file, text, report) if text is not None else []
