@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from decimal import ROUND_CEILING, Decimal
 
 from parkgate.config.factors import known_factor
 from parkgate.config.language import say
@@ -17,6 +18,7 @@ from parkgate.config.units import Linear, applied, conversion, known_unit, same_
 
 Finding = tuple[str, str]
 _MOST_DIGITS = 12
+_SIGNIFICANT = 6
 
 
 class Conversion(Model):
@@ -60,21 +62,22 @@ def convert_findings(point: Point, convert: Convert) -> Iterator[Finding]:
 def converted(point: Point) -> tuple[Point, Conversion | None]:
     """Give a point in the unit that is passed on, and what was done to it.
 
-    `range` becomes one in that unit. A whole number that gets a factor of many digits is rounded to a tenth of its
-    step, unless the point has `digits`: more says nothing.
+    `range` becomes one in that unit, its ends rounded outwards, so that a full scale that is rounded is still within. A
+    whole number that gets a factor of many digits is rounded to a tenth of its step, unless the point has `digits`:
+    more says nothing.
     """
     convert = point.convert
     linear = None if convert is None else _linear(point, convert)
     if convert is None or linear is None:
         return point, None
-    ends = None if point.range is None else [applied(linear.factor, end) + linear.offset for end in point.range]
     scale = applied(linear.factor, point.scale)
+    digits = _digits(point, scale)
     changed = {
         "unit": convert.to,
         "scale": scale,
         "offset": applied(linear.factor, point.offset) + linear.offset,
-        "range": None if ends is None else (ends[0], ends[1]),
-        "digits": _digits(point, scale),
+        "range": None if point.range is None else _range(point.range, linear, digits),
+        "digits": digits,
         "convert": None,
     }
     by_mass = _by_mass(point, convert)
@@ -86,6 +89,19 @@ def converted(point: Point) -> tuple[Point, Conversion | None]:
         molar=_molar(point, convert) if by_mass else None,
     )
     return point.model_copy(update=changed), done
+
+
+def _range(ends: tuple[float, float], linear: Linear, digits: int | None) -> tuple[float, float]:
+    low, high = (applied(linear.factor, end) + linear.offset for end in ends)
+    return 0.0 - _upwards(-low, digits), _upwards(high, digits)
+
+
+def _upwards(end: float, digits: int | None) -> float:
+    """Round up to decimals, or to six digits that count where a point has no decimals of its own."""
+    if digits is None:
+        digits = _SIGNIFICANT - math.ceil(math.log10(abs(end))) if end else 0
+    step = Decimal(1).scaleb(-digits)
+    return float(Decimal(f"{end:.15g}").quantize(step, rounding=ROUND_CEILING)) + 0.0
 
 
 def _linear(point: Point, convert: Convert) -> Linear | None:

@@ -88,11 +88,11 @@ def missing(name: str, quantity: Quantity) -> str:
 
 def _bounds(name: str, quantity: Quantity, value: float) -> Iterator[str]:
     if quantity.above is not None and value <= quantity.above:
-        yield say('"{name}" must be above {limit}', name=name, limit=quantity.above)
+        yield say('"{name}" must be above {limit}', name=name, limit=f"{quantity.above:g}")
     elif quantity.least is not None and value < quantity.least:
-        yield say('"{name}" must be at least {limit}', name=name, limit=quantity.least)
+        yield say('"{name}" must be at least {limit}', name=name, limit=f"{quantity.least:g}")
     elif quantity.most is not None and value > quantity.most:
-        yield say('"{name}" must be at most {limit}', name=name, limit=quantity.most)
+        yield say('"{name}" must be at most {limit}', name=name, limit=f"{quantity.most:g}")
     elif quantity.among and value not in quantity.among:
         listed = ", ".join(f"{each:g}" for each in quantity.among)
         yield say('"{name}" must be one of {listed}', name=name, listed=listed)

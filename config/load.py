@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from parkgate.config.alarm_checks import SUBSCRIBED, alarm_findings, period_findings
-from parkgate.config.derived import Wanted, settle
+from parkgate.config.derived import Derived, Wanted, settle
 from parkgate.config.document import Place, Report, read_toml
 from parkgate.config.explain import parse, unknown_key
 from parkgate.config.language import say
@@ -230,13 +230,13 @@ def _warn(
     for index, line in lines.items():
         if line.name not in used:
             place.at("line", index).warning(say("no instrument is on this line"))
-    for name, (index, text) in _unit_warnings(instruments):
-        place.at("instrument", index, "points", name, "unit").warning(text)
+    for keys, text in _unit_warnings(instruments):
+        place.at("instrument", *keys, "unit").warning(text)
     if not uplinks:
         place.warning(say("there is no [[uplink]]: values are kept here and sent nowhere"))
 
 
-def _unit_warnings(instruments: Mapping[int, Instrument]) -> Iterator[tuple[str, tuple[int, str]]]:
+def _unit_warnings(instruments: Mapping[int, Instrument]) -> Iterator[tuple[tuple[int, str, str], str]]:
     """Give the points whose unit is not that of their factor, those of a profile once."""
     told: set[tuple[str, str, str, str | None]] = set()
     for index, instrument in instruments.items():
@@ -244,7 +244,7 @@ def _unit_warnings(instruments: Mapping[int, Instrument]) -> Iterator[tuple[str,
             about = (instrument.profile, point.name, point.unit, point.factor)
             if about not in told and (text := factor_unit_warning(point.unit, point.factor)):
                 told.add(about)
-                yield point.name, (index, text)
+                yield (index, "derived" if isinstance(point, Derived) else "points", point.name), text
 
 
 def _report(place: Place, findings: Iterable[Finding]) -> None:

@@ -34,8 +34,8 @@ def read_points(file: Path, report: Report) -> tuple[PointSource, ...]:
     """Read a table of points (UTF-8, a header row; an empty cell means the default), reporting all that is wrong.
 
     `range` is written `0..300` or `[0, 300]`, or in two columns `range_low` and `range_high`; several `invalid` values
-    are separated by spaces, and may be hexadecimal (`0xFFFF`). A column that nobody knows does not hide what is wrong
-    with the rows: the others are read.
+    are separated by spaces, and may be hexadecimal (`0xFFFF`); `convert` is `kPa`, or `mg/m3 at 0`. A column that
+    nobody knows does not hide what is wrong with the rows: the others are read.
     """
     text = read_text(file, report)
     rows = _numbered(file, text, report) if text is not None else []
@@ -141,12 +141,18 @@ def _range(text: str) -> list[float]:
     return [float(low), float(high)]
 
 
+def _convert(text: str) -> dict[str, object]:
+    to, _, at = text.partition(" at ")
+    return {"to": to.strip()} | ({"at": int(at)} if at else {})
+
+
 _READERS: dict[str, Callable[[str], object]] = {
     "range": _range,
     "digits": int,
     "scale": float,
     "offset": float,
     "invalid": lambda cell: [_number(each) for each in cell.split()],
+    "convert": _convert,
     "enabled": lambda cell: _TRUTHS[cell.lower()],
 }
 _EXAMPLES = {
@@ -155,5 +161,6 @@ _EXAMPLES = {
     "scale": "0.1",
     "offset": "-40",
     "invalid": "0xFFFF 0x7FFF",
+    "convert": "mg/m3 at 0",
     "enabled": "true",
 }

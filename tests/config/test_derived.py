@@ -235,6 +235,13 @@ def test_a_point_in_another_unit_than_its_factors_is_a_warning_and_runs(tmp_path
     assert 'add convert = { to = "mg/m3" }' in warning.text
 
 
+def test_a_derived_point_in_another_unit_than_its_factors_is_a_warning_too(tmp_path):
+    of = 'of = { c = "so2", moisture = "h2o" }'
+    more = f'derived.w = {{ formula = "wet_to_dry", {of}, factor = "a21026", unit = "µg/m3" }}'
+    (warning,) = [each for each in read_site(write(tmp_path, entry("stack", more))).warnings if "factor" in each.text]
+    assert (warning.line, warning.subject) == (21, 'instrument "stack", derived.w.unit')
+
+
 def test_the_shipped_profile_gives_what_platforms_ask_of_a_stack():
     report = Report()
     profile = read_profile(SHIPPED, report)

@@ -39,6 +39,23 @@ def test_how_long_a_value_may_stand_is_a_column(tmp_path):
     assert [each.unchanged for each in load_site(tmp_path / "site.toml").instruments[0].points] == [900_000, None]
 
 
+def test_what_a_point_is_converted_to_is_a_column(tmp_path):
+    rows = "name,at,type,unit,factor,convert\na,input 0,float32,Pa,,kPa\nb,input 2,float32,ppm,a21026,mg/m3 at 25\n"
+    (tmp_path / "points.csv").write_text(rows, encoding="utf-8")
+    (tmp_path / "own.toml").write_text(PROFILE, encoding="utf-8")
+    (tmp_path / "site.toml").write_text(OWN, encoding="utf-8")
+    instrument = load_site(tmp_path / "site.toml").instruments[0]
+    assert [each.unit for each in instrument.points] == ["kPa", "mg/m3"]
+    assert [each.scale for each in instrument.points] == pytest.approx([0.001, 64.058 / 24.45])
+    assert instrument.conversions["b"].at == 25
+
+
+def test_a_temperature_of_a_conversion_that_is_none_is_told_with_an_example(said):
+    rows = "name,at,type,unit,convert\na,input 0,float32,ppm,mg/m3 at warm\n"
+    (found,) = said(OWN, own_toml=PROFILE, points_csv=rows)
+    assert 'points.a.convert: cannot read "mg/m3 at warm"; write it as in mg/m3 at 0' in found
+
+
 def test_a_range_may_have_two_columns(tmp_path):
     (tmp_path / "points.csv").write_text("name,at,type,range_low,range_high\na,input 0,int16,-5,5\n", encoding="utf-8")
     (tmp_path / "own.toml").write_text(PROFILE, encoding="utf-8")

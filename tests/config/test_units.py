@@ -196,7 +196,7 @@ def test_ppm_become_mg_m3_by_the_molar_mass_of_the_factor_at_the_temperature_tha
         about = point(unit="ppm", factor="a21026", range=(0.0, 100.0), convert={"to": "mg/m3", "at": at}, digits=2)
         passed_on, done = converted(about)
         assert passed_on.scale == pytest.approx(64.058 / volume)
-        assert passed_on.range == pytest.approx((0.0, 100 * 64.058 / volume))
+        assert passed_on.range == (0.0, math.ceil(100 * 6405.8 / volume) / 100)
         assert (passed_on.unit, passed_on.digits, passed_on.convert) == ("mg/m3", 2, None)
         assert (done.unit, done.at, done.molar) == ("ppm", at, 64.058)
 
@@ -208,7 +208,7 @@ def test_a_conversion_goes_into_scale_and_offset_as_their_texts_say():
     assert (passed_on.scale, passed_on.offset, passed_on.range) == (
         0.1,
         233.14999999999998,
-        (223.14999999999998, 323.15),
+        (223.15, 323.15),
     )
     assert (done.factor, done.offset, done.at, done.molar) == (1.0, 273.15, None, None)
     passed_on, _ = converted(point(type="uint16", unit="Pa", scale=0.1, convert={"to": "kPa"}))
@@ -227,6 +227,22 @@ def test_what_is_passed_on_is_what_the_instrument_gives_converted(raw, scale, of
     wanted = given_value * linear.factor + linear.offset
     slack = 1e-9 * max(abs(raw * scale * linear.factor), abs(offset * linear.factor), abs(linear.offset))
     assert math.isclose(raw * passed_on.scale + passed_on.offset, wanted, rel_tol=1e-9, abs_tol=slack)
+
+
+@given(
+    st.floats(-1e3, 1e3), st.floats(1, 1e4), st.integers(0, 4) | st.none(), st.sampled_from([0, 20, 25]),
+    st.sampled_from([("ppm", "mg/m3"), ("mg/m3", "ppm"), ("%", "mg/m3")]),
+)  # fmt: skip
+def test_a_full_scale_that_is_rounded_is_still_within_the_range(low, span, digits, at, pair):
+    convert = {"to": pair[1], "at": at}
+    about = point(unit=pair[0], factor="a21026", range=(low, low + span), convert=convert, digits=digits)
+    passed_on, _ = converted(about)
+    for end in about.range:
+        value = end * passed_on.scale + passed_on.offset
+        shown = float(f"{value:.6g}") if digits is None else round(value, digits)
+        assert passed_on.range[0] <= shown <= passed_on.range[1]
+    wide = passed_on.range[1] - passed_on.range[0]
+    assert wide == pytest.approx(span * passed_on.scale, abs=max(2.0, 2.1e-5 * max(map(abs, passed_on.range))))
 
 
 def test_a_point_that_says_nothing_of_it_is_not_touched():
