@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 
-from support.derived import PROTOCOLS, entry, write
+from support.derived import entry, write
 
 from parkgate.config.load import load_site
 from parkgate.drivers.driver import Standing
@@ -14,8 +14,6 @@ from parkgate.gateway.agent import Agent, World
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.collecting.resuming import resume
 from parkgate.gateway.processing.derive import derivers
-
-assert PROTOCOLS  # the lines that the entries stand on
 
 
 class Quick(SystemClock):
@@ -71,6 +69,12 @@ def counts(bodies):
     return [body["values"].get("counted", body.get("invalid", {}).get("counted", {}).get("flag")) for body in bodies]
 
 
+def parted(bodies, total):
+    """Give what was stored before the first reading of this total, and from it on."""
+    place = next(index for index, body in enumerate(bodies) if body["values"].get("total") == total)
+    return bodies[:place], bodies[place:]
+
+
 async def test_what_is_derived_is_stored_described_and_goes_on_behind_a_restart(tmp_path):
     site = load_site(write(tmp_path, entry("meter", every="20ms")))
     first, (meta,) = await life(site, Meter(990.0, silent=(3,)), 5)
@@ -81,17 +85,18 @@ async def test_what_is_derived_is_stored_described_and_goes_on_behind_a_restart(
         "of": {"total": "total"},
         "with": {"rollover": 1000, "largest": 0},
     }
-    last = first[-1]["values"]["total"]
-    both, _ = await life(site, Meter(last + 9.0), 2)
-    assert counts(both)[len(first) : len(first) + 2] == [10.0, 1.0]
+    both, _ = await life(site, Meter(5_000.0), 2)
+    before, behind = parted(both, 5_001.0)
+    last = max(body["values"]["total"] for body in before if "total" in body["values"])
+    assert counts(behind)[:2] == [5_001.0 - last, 1.0]
 
 
 async def test_what_another_configuration_stored_is_not_counted_from(tmp_path):
     site = load_site(write(tmp_path, entry("meter", every="20ms")))
-    first, _ = await life(site, Meter(100.0), 2)
+    await life(site, Meter(100.0), 2)
     other = load_site(write(tmp_path, entry("meter", "points.total.scale = 0.001", every="20ms")))
-    both, _ = await life(other, Meter(500.0), 2)
-    assert counts(both)[len(first) : len(first) + 2] == ["warm-up", 1.0]
+    both, _ = await life(other, Meter(5_000.0), 2)
+    assert counts(parted(both, 5_001.0)[1])[:2] == ["warm-up", 1.0]
 
 
 async def test_where_nothing_was_stored_nothing_is_resumed(tmp_path, outbox):
