@@ -119,12 +119,10 @@ class Statistics:
     async def close(self) -> None:
         """Close every interval that has ended and correct those that something came late for."""
         now = self._given.clock.now()
-        await self._outbox.commit()
-        if not (self._outbox.queued or self._outbox.beside):
-            self._recent.clear()  # the file has them
+        await self._commit()
         for course in self._courses.values():
             await self._close(course, now)
-        await self._outbox.commit()
+        await self._commit()
         before = self._periods[-1].start(max(0, self._given.trusted() - self._corrections))
         if now // HOUR != (now - MINUTE) // HOUR:
             await self._outbox.write(lambda database: database.intervals.forget(before))
@@ -139,6 +137,9 @@ class Statistics:
                 late.append(start)
                 continue
             kept = await self._kept(name, base, start) if start < course.newest else None
+            if kept is None and start < course.cursor and start not in course.averager.open:
+                course.averager.drop(start)  # only what stands from before it came late, and it is not kept any more
+                continue
             if kept is None or start in course.averager.waiting():
                 await self._close_interval(course, start, kept, now)
             if count % _PASS == _PASS - 1:
@@ -153,8 +154,13 @@ class Statistics:
     async def _pause(self) -> None:
         """Let the other loops turn, and the disk take what was closed."""
         self._given.heart.expect(LONGEST_PASS)
-        await self._outbox.commit()
+        await self._commit()
         await asyncio.sleep(0)
+
+    async def _commit(self) -> None:
+        await self._outbox.commit()
+        if not (self._outbox.queued or self._outbox.beside):
+            self._recent.clear()  # the file has them
 
     def _due(self, course: Course, ended: int) -> Iterator[int]:
         """Give the beginnings of what is to be closed: what ended by itself, then what came for anything else.
@@ -195,17 +201,23 @@ class Statistics:
             self._warn(course, start, closed.figures, now)
 
     def _store(self, course: Course, period: Period, row: Kept, figures: Named) -> None:
-        """Keep an interval and store its record, if that is sent; both in one transaction."""
+        """Keep an interval and store its record, if that is sent; both in one transaction.
+
+        Of several records it is kept with the last: it must not count as told while one of them may be lost.
+        """
         given, outbox, name = self._given, self._outbox, course.instrument.name
+        records: list[encode.Encode] = []
+        if figures and period.name in course.plan.sent:
+            source, rev = f"{given.source}/{name}", given.rev(name)
+            points = {point: _told(each) for point, each in figures.items()}
+            records += encode.statistics(source, outbox.epoch, rev, period.name, row.start, row.revision, points)
+            series = outbox.series(f"stats/{period.name}", name)
+        for record in records[:-1]:
+            outbox.store(series, row.start, record)
         self._recent[row[:3]] = row
         outbox.beside.append(row)
-        if figures and period.name in course.plan.sent:
-            series = outbox.series(f"stats/{period.name}", name)
-            points = {point: _told(each) for point, each in figures.items()}
-            for record in encode.statistics(
-                f"{given.source}/{name}", outbox.epoch, given.rev(name), period.name, row.start, row.revision, points
-            ):
-                outbox.store(series, row.start, record)
+        for record in records[-1:]:
+            outbox.store(series, row.start, record)
 
     async def _close_longer(self, course: Course, now: int) -> None:
         """Close the tens, hours and days that have ended and of which a part was closed, the shorter first."""

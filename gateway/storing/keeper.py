@@ -106,7 +106,7 @@ class Keeper:
         # What is kept longer (events) stays behind at the front: the next pass begins where this one found young rows.
         young = {row.id for row in found if row.kind == "data"}.difference(row.id for row in gone)
         self._old_until = min(young) - 1 if young else found[-1].id if found else self._old_until
-        return done
+        return done or (not young and len(found) == PIECE)  # only what is kept longer: there may be old ones behind it
 
     async def make_room(self) -> bool:
         """Remove one batch of rows if the file is over its budget; tell whether there may be more."""

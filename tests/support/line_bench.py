@@ -90,6 +90,7 @@ class Bench:
     def __init__(self, outbox, seconds, answer, names=("a", "b")):
         self.outbox = outbox
         self.told = []
+        self.averaged = []
         self.reasons = []
         self.clock = Jumping(seconds)
         self.wire = Wire(self.clock, answer)
@@ -105,7 +106,7 @@ class Bench:
         self.heart = Heart(self.clock.monotonic)
         given = Given(
             outbox, self.clock, random.Random(1), lambda *_: self.wire, self.tell, self.changed,
-            self.wrong.__contains__, self.origins, self.describe,
+            self.wrong.__contains__, self.origins, self.describe, lambda *stored: self.averaged.append(stored),
         )  # fmt: skip
         self.collector = Collector(LINE, stations, given, self.heart)
 

@@ -245,6 +245,9 @@ def numbered(topic: str, payload: bytes) -> list[tuple[str, str, bytes]]:
     match kind:
         case "data" | "event" | "alarm":
             return [(kind, instrument, payload)] if payload else []
+        case "stats":
+            period, _, name = instrument.partition("/")
+            return [(f"stats/{period}", name, payload)]
         case "backfill":
             # One record a line, as the contract has it: what json finds in it must be the same.
             lines = payload[1:-1].split(b",\n")

@@ -233,3 +233,15 @@ async def test_every_snapshot_is_held_against_the_alarms_behind_its_storing_also
     assert [dict(each.flags) for _, each in watched[3:]] == [{0: Flag.NO_COMMUNICATION}] * 2
     rows = [number for number, (name, _) in enumerate(stored, start=1) if name == "a"]
     assert [count for count, _ in watched] == rows, "its own snapshot is the newest that was stored by then"
+
+
+async def test_what_is_stored_is_averaged_told_its_row_and_what_is_rejected_is_not(outbox, monkeypatch):
+    bench = Bench(outbox, 4.2, lambda name, now: 7.0 if now < 1.5 else fault(Silent), names=("a",))
+    stored = await bench.run()
+    rows = [each.id for each in await outbox.read(0, 99, 99) if each.series.kind == "data"]
+    assert [row for _, row in bench.averaged] == rows
+    assert [snapshot.at for snapshot, _ in bench.averaged] == [body["ts"] for _, body in stored]
+    assert {flag for snapshot, _ in bench.averaged for flag in snapshot.flags.values()} == {Flag.NO_COMMUNICATION}
+    monkeypatch.setattr(outbox, "store", lambda *_, **__: 0)
+    bench.collector._store(bench.collector.state.stations["a"], bench.averaged[0][0])
+    assert len(bench.averaged) == len(rows)

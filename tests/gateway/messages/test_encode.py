@@ -271,3 +271,37 @@ def _leaves(value):
     if isinstance(value, dict):
         value = list(value.values())
     return [leaf for each in value for leaf in _leaves(each)] if isinstance(value, list) else [value]
+
+
+def test_the_statistics_of_an_interval_say_only_what_there_is_to_say():
+    figures = {"avg": 1.5, "min": None, "max": None, "n": 12, "valid": 0, "sum": None, "flag": ""}
+    (given_one,) = encode.statistics("x/g/a", EPOCH, "0a1b2c3d", "1min", 60_000, 2, {"so2": figures})
+    body = json.loads(given_one(7, 5))
+    validator("stats").validate(body)
+    assert body == {
+        "source": "x/g/a", "epoch": EPOCH, "seq": 7, "low": 5, "ts": 60_000, "rev": "0a1b2c3d", "period": "1min",
+        "revision": 2, "points": {"so2": {"avg": 1.5, "n": 12, "valid": 0}},
+    }  # fmt: skip
+
+
+def test_a_record_of_statistics_stays_below_the_largest_payload_at_the_worst():
+    figures = {
+        "avg": -1.23456789e-300, "min": -1.2345678901234567e-300, "max": -1.2345678901234567e-300, "n": 9_999_999,
+        "valid": 9_999_999, "sum": -1.23456789e-300, "flag": Flag.BAD_CONFIGURATION.value,
+    }  # fmt: skip
+    points = {f"p{number:031}": figures for number in range(encode.MOST_AVERAGED)}
+    source = "/".join(["x" * 32] * 3)
+    (largest,) = encode.statistics(source, "999999999-zzzzzz", "0a1b2c3d", "10min", 2**48, 10**6, points)
+    assert len(largest(2**53 - 1, 2**53 - 1)) <= encode.MAX_PAYLOAD
+
+
+def test_meta_says_how_a_point_is_averaged():
+    points = (
+        Point(name="flow", at="input 0", type="float32", unit="L/s", sum="m3"),
+        Point(name="cod", at="input 2", type="float32", weight="flow"),
+        Point(name="wind", at="input 4", type="float32", mean="direction"),
+    )
+    about = Instrument(name="a", line="l", every=1_000, profile="p", protocol="modbus", points=points)
+    told = json.loads(encode.meta("x/g/a", about)[1])["points"]
+    assert [told["flow"]["sum"], told["cod"]["weight"], told["wind"]["mean"]] == ["m3", "flow", "direction"]
+    assert not {"sum", "weight", "mean"} & told["cod"].keys() - {"weight"}
