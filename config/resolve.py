@@ -28,6 +28,7 @@ from parkgate.config.profile import Point, Profile, State, Switch, Whole
 from parkgate.config.profile_file import check_point, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
+from parkgate.config.window import Window, window_findings
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -58,6 +59,7 @@ class Entry(Model):
     pause: Milliseconds | None = None
     response: Milliseconds | None = None
     safety: Switch | None = None
+    windows: tuple[Window, ...] = ()
     points: Mapping[str, object] = Field(default_factory=dict)
 
 
@@ -97,6 +99,8 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
     before = len(place.report.problems)
     points = tuple(_overridden(entry, profile, place.at("points")))
     states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
+    for keys, text in window_findings(entry.windows, [point.name for point in points]):
+        place.at("windows", *keys).problem(text)
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
         return None
@@ -143,6 +147,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         points=points,
         states=states,
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
+        windows=entry.windows,
     )
 
 

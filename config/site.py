@@ -11,6 +11,7 @@ from pydantic import Field, StringConstraints
 from parkgate.config.model import Model
 from parkgate.config.profile import Order, Point, Protocol, Real, State, Switch, Whole
 from parkgate.config.quantity import Bytes, Milliseconds
+from parkgate.config.window import Window
 
 Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
@@ -131,7 +132,8 @@ class Instrument(Model):
     `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
     least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
     answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
-    the last of `states` may stay the same; None where that is no heartbeat but a state like the others.
+    the last of `states` may stay the same; None where that is no heartbeat but a state like the others. `windows`: when
+    its values are flagged because people work on it.
     """
 
     name: Level
@@ -153,6 +155,7 @@ class Instrument(Model):
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
+    windows: tuple[Window, ...] = ()
 
 
 class Site(Model):

@@ -28,6 +28,7 @@ PURE = (
     "config/site.py",
     "config/site_checks.py",
     "config/urls.py",
+    "config/window.py",
     "drivers/*/address.py",
     "drivers/*/assistant.py",
     "drivers/*/codec.py",

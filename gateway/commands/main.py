@@ -17,7 +17,22 @@ from parkgate.config.problem import Problems
 from parkgate.drivers.faults import Fault
 
 PROBLEMS = 1
-ORDER = ("demo", "check", "run", "status", "alarms", "watch", "probe", "scan", "trust", "simulate", "judge", "schema")
+ORDER = (
+    "demo",
+    "check",
+    "run",
+    "status",
+    "alarms",
+    "window",
+    "trail",
+    "watch",
+    "probe",
+    "scan",
+    "trust",
+    "simulate",
+    "judge",
+    "schema",
+)
 
 
 class Verb(Protocol):

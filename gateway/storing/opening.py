@@ -285,6 +285,7 @@ def _check(database: Database, committed: int) -> None:
     if not database.descriptions.whole():
         raise Broken("meta")
     database.alarms.all()
+    database.trail.check()
     if database.last_id() < committed:
         raise Broken(f"it ends before row {committed}, which was committed")
 
@@ -317,6 +318,7 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
                 waiting.append(Record(row, moved[each.series.id], each.seq, each.ts, each.body))
         disk.commit(waiting, ())
     disk.alarms.replace(memory.alarms.all())
+    disk.trail.add(memory.trail.all(), memory.trail.configurations())
 
 
 def _probe(folder: Folder) -> None:

@@ -20,6 +20,7 @@ from parkgate.gateway.storing.database import PackedRow, Series, UplinkState
 from parkgate.gateway.storing.holes import Hole, Seen, holes, missing
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import sealed, unpacked, whole
+from parkgate.gateway.storing.trail import MARK, place_of
 from parkgate.gateway.storing.transaction import Transaction
 
 _BATCH = 5_000
@@ -27,7 +28,7 @@ _ENDLESS = 0xFFFFFFFE
 _NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
-_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5}
+_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5, "trail": 4, "configuration": 4}
 """The columns of the sealed tables."""
 
 Wanted = Callable[[int], bool]
@@ -42,6 +43,8 @@ class Found:
     uplinks: dict[str, UplinkState] = field(default_factory=dict)
     metas: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     alarms: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    trail: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    configurations: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     aside: set[tuple[object, ...]] = field(default_factory=set)
     newest: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
     """By series: row, seq and payload of the newest record that was read."""
@@ -82,6 +85,12 @@ class Found:
         # Of several versions the one that is needed longest: sending a description once more does no harm.
         if old is None or columns[3] is None:
             self.metas[key] = columns
+
+    def _trail(self, *columns: object) -> None:
+        self.trail[columns[:2]] = columns  # written once: every version of it is the same
+
+    def _configuration(self, *columns: object) -> None:
+        self.configurations[columns[:2]] = columns
 
     def _alarm(self, *columns: object) -> None:
         # The newest version that can be read. One that was cleared since may be among them: that stands once more,
@@ -162,6 +171,8 @@ class Damaged:
                     if body is not None:
                         if number > found.newest.get(series, _NONE)[0]:
                             found.newest[series] = number, seq, body
+                        if MARK in body and (place := place_of(body)) is not None:
+                            found.trail.setdefault(place, (*place, body))
                         yield number, series, seq, ts, crc, packed
                 case _:
                     found.take(row)
@@ -262,5 +273,8 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
              [sealed("uplink", *each.row()) for each in found.uplinks.values()])  # fmt: skip
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
         many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", [sealed("alarm", *each) for each in found.alarms.values()])
+        many("INSERT INTO trail VALUES (?, ?, ?, ?)", [sealed("trail", *each) for each in found.trail.values()])
+        many("INSERT INTO configuration VALUES (?, ?, ?, ?)",
+             [sealed("configuration", *each) for each in found.configurations.values()])  # fmt: skip
         many("INSERT INTO quarantine VALUES (?, ?, ?)", aside)
         many("INSERT INTO urgent SELECT id FROM record WHERE series = ?", [(number,) for number in alarms])
