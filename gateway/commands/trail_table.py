@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from parkgate.config.language import say
-from parkgate.gateway.messages.table import Title, flag_words
+from parkgate.gateway.messages.table import flag_words
 from parkgate.gateway.messages.trail import Entry, Trouble
 
 _FEW = 3
@@ -31,13 +31,13 @@ def show(console: Console, entries: Sequence[Entry], zone: tzinfo) -> None:
         return
     table = Table(box=None, padding=(0, 1, 0, 0), pad_edge=False, header_style="bold")
     table.add_column(say("no."), no_wrap=True, justify="right")
-    for header in (say("time"), say("what"), say("subject"), say("by")):
+    for header in (say("time"), say("what happened"), say("subject"), say("by")):
         table.add_column(header, no_wrap=True)
-    table.add_column(Title(say("details")))
+    table.add_column(say("details"), overflow="fold")
     words = event_words()
     for each in entries:
         cells = (local(each.ts, zone), words.get(each.event, each.event), each.subject, str(each.detail.get("by", "")))
-        table.add_row(str(each.n), *map(Text, cells), Title(details(each, zone)))
+        table.add_row(str(each.n), *map(Text, cells), Text(details(each, zone)))
     console.print(table)
 
 

@@ -38,7 +38,7 @@ def changes(before: Mapping[str, object], after: Mapping[str, object]) -> tuple[
 def _changes(path: str, before: object, after: object) -> Iterator[Change]:
     old, new = _parts(before), _parts(after)
     if old is None or new is None:
-        if before != after:
+        if before is _NOTHING or after is _NOTHING or json.dumps(before) != json.dumps(after):
             yield path, None if before is _NOTHING else before, None if after is _NOTHING else after
         return
     for name in dict.fromkeys((*old, *new)):
