@@ -1,6 +1,8 @@
 """The chain of the trail: what was written verifies, and one altered byte anywhere is found and its entry named."""
 
 import json
+import re
+from pathlib import Path
 
 import jsonschema
 import pytest
@@ -183,3 +185,24 @@ def test_a_head_fits_the_schema_of_status():
     validator("status").validate({**said, "trail": {"n": 5, "digest": digest(b"x")}})
     with pytest.raises(jsonschema.ValidationError):
         validator("status").validate({**said, "trail": {"n": 0, "digest": "x"}})
+
+
+def documented():
+    """Give the function that docs/platform.md shows."""
+    text = (Path(__file__).parents[3] / "docs/platform.md").read_text(encoding="utf-8")
+    names = {}
+    (code,) = [
+        each for each in re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL) if "trail" in each
+    ]
+    exec(code, names)
+    return names["altered"]
+
+
+@given(st.integers(0, len(WHOLE) - 1))
+def test_the_function_of_the_platforms_page_finds_what_was_altered_or_is_missing(which):
+    altered_entries, body = documented(), WHOLE[which]
+    assert altered_entries(WHOLE, heads(WHOLE)) == []
+    assert altered_entries(WHOLE) == []
+    changed = [*WHOLE[:which], body.replace(b"Li Wei", b"Li Wen"), *WHOLE[which + 1 :]]
+    assert altered_entries(changed, heads(WHOLE)) == [place_of(body)]
+    assert altered_entries([*WHOLE[:which], *WHOLE[which + 1 :]], heads(WHOLE)) == [place_of(body)]
