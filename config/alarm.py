@@ -22,7 +22,7 @@ Switch = Annotated[bool, Field(strict=True)]
 AlarmName = Annotated[str, StringConstraints(pattern=r"^[a-z0-9_]{1,32}$")]
 
 
-def _whole(value: object) -> object:
+def _contact(value: object) -> object:
     return int(value) if isinstance(value, bool) else value
 
 
@@ -44,7 +44,7 @@ class Alarm(Model):
     standard: Literal["GB/T 50493"] | None = None
     above: Limit | None = None
     below: Limit | None = None
-    equals: Annotated[int, Field(strict=True), BeforeValidator(_whole)] | None = None
+    equals: Annotated[int, Field(strict=True), BeforeValidator(_contact)] | None = None
     rate: Limit | None = None
     per: Milliseconds | None = None
     fault: Switch = False
@@ -69,8 +69,14 @@ class Alarm(Model):
 
     @property
     def limit(self) -> float | int | None:
-        """The limit, in the point's unit; None of a fault."""
-        return next((each for each in (self.above, self.below, self.equals, self.rate) if each is not None), None)
+        """The limit, in the point's unit, whole where it is; None of a fault."""
+        limit = next((each for each in (self.above, self.below, self.equals, self.rate) if each is not None), None)
+        return None if limit is None else _whole(limit)
+
+
+def _whole(number: float) -> float | int:
+    """Give a number without its `.0`."""
+    return int(number) if number == int(number) else number
 
 
 def listed(value: object) -> object:

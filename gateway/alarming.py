@@ -124,9 +124,8 @@ class Alarming:
         return {"acknowledged": [{"instrument": instrument, **each.fields()} for each in taken]}
 
     def _take(self, watch: Watch, snapshot: Snapshot) -> None:
-        if found := watch.take(snapshot, self._desk.clock.monotonic()):
-            self._store(watch, found)
-        if watch.delayed:
+        found = watch.take(snapshot, self._desk.clock.monotonic())
+        if not self._store(watch, found) or watch.delayed:
             watch.delayed = False
             self._wake.set()
 

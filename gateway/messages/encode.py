@@ -117,7 +117,8 @@ def _about_point(point: Point) -> dict[str, object]:
 def _about_alarm(alarm: Alarm) -> dict[str, object]:
     """Give what a consumer must know of an alarm of a point; its delays are in ms."""
     about = alarm.model_dump(exclude_defaults=True)
-    return {**about, "priority": alarm.priority}
+    numbers = {name: _short(value) for name, value in about.items() if isinstance(value, float)}
+    return {**about, **numbers, "priority": alarm.priority}
 
 
 def _short(number: float) -> float | int:

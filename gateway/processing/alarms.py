@@ -142,8 +142,7 @@ class _Watched:
         self.point, self.place, self.alarm = point.name, place, alarm
         self.window = _Window((alarm.per or 0) / 1000) if kind == "rate" else None
         self.level: _Level = _level(point, alarm, self.window)
-        on = 1.0 if kind in {"equals", "fault"} else -cast("float", alarm.below) if kind == "below" else \
-            abs(cast("float", alarm.limit)) if kind == "rate" else cast("float", alarm.limit)  # fmt: skip
+        on = _on(alarm)
         self._thresholds = on, on - alarm.deadband
         self._delays = alarm.delay / 1000, alarm.off_delay / 1000
         self.since = 0
@@ -312,11 +311,16 @@ def _level(point: Point, alarm: Alarm, window: _Window | None) -> _Level:
     text = point.as_ == "string"
     if window is not None:
         return _rising(window, -1 if cast("float", alarm.rate) < 0 else 1, text=text)
-    return _beyond(cast("float", alarm.limit), 1 if alarm.above is not None else -1, text=text)
+    low = point.range[0] if point.range else -math.inf
+    return _beyond(cast("float", alarm.limit), 1 if alarm.above is not None else -1, low, text=text)
 
 
-def _beyond(limit: float, sign: int, *, text: bool) -> _Level:
-    """Hold the value itself against the limit; one beyond the measuring range counts only where it raises."""
+def _beyond(limit: float, sign: int, low: float, *, text: bool) -> _Level:
+    """Hold the value itself against the limit; `low` is where the measuring range begins.
+
+    What the instrument, or the range, calls out of range counts as above the limit, unless it is below the range; as
+    below a limit only by its value. It may raise, and clears nothing.
+    """
     on = sign * limit
 
     def level(value: Any, flag: Flag | None, _now: float) -> float | None:
@@ -324,12 +328,19 @@ def _beyond(limit: float, sign: int, *, text: bool) -> _Level:
             return float(value) * sign if text else value * sign
         if flag is not Flag.OUT_OF_RANGE:
             return None
-        if value is None:  # beyond what can be told: upwards, as far as anybody knows
-            return math.inf if sign > 0 else None
-        found = sign * float(value)
-        return found if found >= on else None
+        if sign > 0:
+            return math.inf if value is None or float(value) >= low else None
+        return -float(value) if value is not None and -float(value) >= on else None
 
     return level
+
+
+def _on(alarm: Alarm) -> float:
+    """Give the limit as the levels of its kind are held against it: upwards."""
+    if alarm.fault or alarm.equals is not None:
+        return 1.0
+    limit = cast("float", alarm.limit)
+    return -limit if alarm.below is not None else abs(limit) if alarm.rate is not None else limit
 
 
 def _rising(window: _Window, sign: int, *, text: bool) -> _Level:

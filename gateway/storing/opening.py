@@ -307,17 +307,19 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
     new = max((each.id for each in disk.series()), default=0)
     moved = {each.id: Series(new + each.id, epoch, each.kind, each.instrument, each.seq, each.low)
              for each in series.values() if each.epoch == epoch}  # fmt: skip
-    after, row = 0, disk.last_id()
+    after, row, told = 0, disk.last_id(), list[tuple[str, bytes]]()
     while found := memory.read(after, memory.last_id(), _CHUNK, series):
         after = found[-1].id
         waiting: list[Record] = []
         for each in found:
+            if isinstance(each, Record) and each.series.kind == "alarm" and each.series.id in moved:
+                told.append((each.series.instrument, each.body))
             settled = uplinks and all(uplink.progress.covers(each.id) for uplink in uplinks)
             if isinstance(each, Record) and each.series.id in moved and not settled:
                 row += 1
                 waiting.append(Record(row, moved[each.series.id], each.seq, each.ts, each.body))
         disk.commit(waiting, ())
-    disk.alarms.replace(memory.alarms.all())
+    disk.alarms.add([*told, *((name, body) for name, _, _, body in memory.alarms.all())])
     disk.trail.add(memory.trail.all(), memory.trail.configurations())
 
 

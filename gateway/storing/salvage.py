@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import BinaryIO
 
 from parkgate.gateway.storing import pages, wal
 from parkgate.gateway.storing.database import PackedRow, Series, UplinkState
 from parkgate.gateway.storing.holes import Hole, Seen, holes, missing
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import sealed, unpacked, whole
+from parkgate.gateway.storing.standing_alarms import key_of
 from parkgate.gateway.storing.trail import MARK, place_of
 from parkgate.gateway.storing.transaction import Transaction
 
@@ -42,7 +44,8 @@ class Found:
     series: dict[int, Series] = field(default_factory=dict)
     uplinks: dict[str, UplinkState] = field(default_factory=dict)
     metas: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
-    alarms: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    alarms: dict[tuple[str, str, str], tuple[tuple[str, int], bytes, bool]] = field(default_factory=dict)
+    """By instrument, point and alarm: the epoch and number of its newest record, that record, and whether it stands."""
     trail: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     configurations: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     aside: set[tuple[object, ...]] = field(default_factory=set)
@@ -92,18 +95,18 @@ class Found:
     def _configuration(self, *columns: object) -> None:
         self.configurations[columns[:2]] = columns
 
-    def _alarm(self, *columns: object) -> None:
-        # The newest version that can be read. One that was cleared since may be among them: that stands once more,
-        # and is cleared by the next reading, or acknowledged again; none that stood is forgotten.
-        key, old = columns[:3], self.alarms.get(columns[:3])
-        if old is None or _age(columns[3]) >= _age(old[3]):
-            self.alarms[key] = columns
+    def _alarm(self, instrument: str, _point: str, _alarm: str, body: bytes) -> None:
+        self.stands(instrument, body)
 
-
-def _age(body: object) -> tuple[str, int]:
-    """Give what alarm records sort by: their epoch and number."""
-    record = json.loads(cast("bytes", body))
-    return str(record["epoch"]), int(record["seq"])
+    def stands(self, instrument: str, body: bytes) -> None:
+        """Take what a record, or a row made of one, says of an alarm, unless a newer one is known."""
+        told = key_of(body)
+        if told is None:
+            return
+        record, key = json.loads(body), (instrument, *told[:2])
+        age = str(record.get("epoch")), int(record.get("seq", 0))
+        if age >= self.alarms.get(key, (("", 0), b"", False))[0]:
+            self.alarms[key] = age, body, told[2]
 
 
 class Damaged:
@@ -265,6 +268,11 @@ def _seen(into: sqlite3.Connection) -> Iterator[Seen]:
 def _write_state(found: Found, into: sqlite3.Connection) -> None:
     alarms = [each.id for each in found.series.values() if each.kind == "alarm"]
     aside = [row for row in found.aside if row[0] in found.uplinks]
+    for each in found.series.values():
+        if each.kind == "alarm":
+            for (packed,) in into.execute("SELECT body FROM record WHERE series = ?", (each.id,)):
+                found.stands(each.instrument, zlib.decompress(packed))
+    standing = [sealed("alarm", *key, body) for key, (_, body, stands) in found.alarms.items() if stands]
     with Transaction(into):
         many = into.executemany
         many("INSERT OR IGNORE INTO series VALUES (?, ?, ?, ?, ?, ?, ?)",
@@ -272,7 +280,7 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
         many("INSERT INTO uplink VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
              [sealed("uplink", *each.row()) for each in found.uplinks.values()])  # fmt: skip
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
-        many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", [sealed("alarm", *each) for each in found.alarms.values()])
+        many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", standing)
         many("INSERT INTO trail VALUES (?, ?, ?, ?)", [sealed("trail", *each) for each in found.trail.values()])
         many("INSERT INTO configuration VALUES (?, ?, ?, ?)",
              [sealed("configuration", *each) for each in found.configurations.values()])  # fmt: skip

@@ -43,12 +43,10 @@ class StandingAlarms:
                 gone = "DELETE FROM alarm WHERE instrument = ? AND point = ? AND alarm = ?"
                 self._connection.execute(gone, (instrument, point, alarm))
 
-    def replace(self, rows: Iterable[Row]) -> None:
-        """Let just these alarms stand."""
-        new = [sealed("alarm", *row) for row in rows]
+    def add(self, records: Iterable[tuple[str, bytes]]) -> None:
+        """Note what records (instrument, payload) tell of that are stored elsewhere."""
         with Transaction(self._connection):
-            self._connection.execute("DELETE FROM alarm")
-            self._connection.executemany("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", new)
+            self.note(records)
 
 
 _COLUMNS = "instrument, point, alarm, body"

@@ -15,7 +15,6 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from chaos.alarming_agent import INSTRUMENT, alarm
 from chaos.crash_loop import UNLIMITED, drained
 from chaos.row import Row
 from support.broker import Mosquitto
@@ -25,17 +24,22 @@ from support.receiver import Receiver, Verdict
 from parkgate.config.load import load_site
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.clock import SystemClock
-from parkgate.gateway.messages.encode import SnapshotEncoder, meta
+from parkgate.gateway.messages.alarms import transition
+from parkgate.gateway.messages.encode import Encode, SnapshotEncoder, meta
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.simulator.agent import Agent
 
 INSTRUMENTS, POINTS = 20, 20
 RATIO, ALARM = 1.5, 200.0
 """How much slower live snapshots may be, and the milliseconds that an alarm may take; both at the 99th percentile."""
-ALARMING = (sys.executable, str(Path(__file__).with_name("alarming_agent.py")), "0.2")
-"""Runs an agent in whose outbox an alarm is put every 200 ms."""
+NOTING = (sys.executable, str(Path(__file__).with_name("noting_agent.py")))
+"""Runs an agent that notes when each record was committed."""
+ALARMS = (0, 1, 2, 3)
+"""The points that alarm: about twelve transitions a second, the first with the third reading, when the link is up."""
 OLD_ALARMS = 20
 """Alarms that stand at the very end of the backlog."""
+INSTRUMENT = "gas-1"
+"""Whose alarms these are: it is on no line of the site."""
 _AT_ONCE = 5_000
 _PAST = 3_600_000
 
@@ -81,10 +85,10 @@ async def _run(folder: Path, rows: int, seconds: float) -> Seen:
         Mosquitto(UNLIMITED) as broker,
         Receiver(broker.port, "farm/gw") as receiver,
     ):
-        site = farm.write_site(folder, broker.url, every="1s", commit="200ms")
+        site = farm.write_site(folder, broker.url, every="1s", commit="200ms", alarms=ALARMS)
         if rows:
             await fill(site, rows)
-        async with Agent(site, folder / "data", command=ALARMING) as agent:
+        async with Agent(site, folder / "data", command=NOTING) as agent:
             began = time.time() * 1000
             await drained(agent, 1800)
             took = time.time() - began / 1000
@@ -115,10 +119,19 @@ async def fill(site_file: Path, rows: int) -> None:
         if number % _AT_ONCE == _AT_ONCE - 1:
             await box.commit()
     for _ in range(OLD_ALARMS):
-        encode = alarm(f"{site.gateway.site}/{site.gateway.id}", box.epoch, began + _PAST)
+        encode = old_alarm(f"{site.gateway.site}/{site.gateway.id}", box.epoch, began + _PAST)
         box.store(box.series("alarm", INSTRUMENT), began + _PAST, encode, urgent=True)
     await box.commit(progress=True)
     await box.close()
+
+
+def old_alarm(source: str, epoch: str, ts: int) -> Encode:
+    """Encode an alarm of `INSTRUMENT` as the contract has it."""
+    fields = {
+        "point": "h2s", "alarm": "high", "kind": "above", "state": "active", "acknowledged": False, "latched": True,
+        "value": 12.0, "limit": 10, "priority": "urgent", "since": ts,
+    }  # fmt: skip
+    return transition(f"{source}/{INSTRUMENT}", epoch, ts, "00000000", fields)
 
 
 def _rows(count: int, without: Seen, draining: Seen) -> list[Row]:
@@ -128,7 +141,7 @@ def _rows(count: int, without: Seen, draining: Seen) -> list[Row]:
     alarms = during.verdict.delays("alarm")
     alarm = percentile(alarms)
     verdict = draining.verdict
-    old = [each[4] for each in verdict.arrivals if each[0] == "alarm" and each[2] <= OLD_ALARMS]
+    old = [each[4] for each in verdict.arrivals if each[:2] == ("alarm", INSTRUMENT) and each[2] <= OLD_ALARMS]
     passed = sum(each < max(old, default=0.0) for each in verdict.packs)
     return [
         Row("the backlog is drained", f"{count} in {draining.seconds:.0f} s; {verdict.committed} committed, "
@@ -138,7 +151,7 @@ def _rows(count: int, without: Seen, draining: Seen) -> list[Row]:
             f"{live[0]:.0f} ms, draining {live[1]:.0f} ms ({live[1] / live[0]:.2f} x)", f"<= {RATIO} x",
             live[1] <= RATIO * live[0]),
         Row("live, commit to platform, p99", f"{stored[0]:.0f} ms, draining {stored[1]:.0f} ms", "-", ok=True),
-        Row("alarm, put in to platform, p99", f"{alarm:.0f} ms of {len(alarms)} (empty outbox: "
+        Row("alarm, register to platform, p99", f"{alarm:.0f} ms of {len(alarms)} (empty outbox: "
             f"{percentile(without.verdict.delays('alarm')):.0f} ms)", f"<= {ALARM:.0f} ms", alarm <= ALARM),
         Row("alarms at the end of the backlog come first",
             f"{len(old)} of {OLD_ALARMS}, behind {passed} of {len(verdict.packs)} packs", "before half of it",

@@ -218,19 +218,35 @@ async def test_a_delay_ends_without_a_further_reading(gateway):
 
 async def test_what_finds_no_room_in_memory_has_not_happened_and_is_offered_again(gateway, monkeypatch):
     monkeypatch.setattr(room, "AGAIN", 0.005)
-    gw = await gateway(instrument(alarm(above=10, delay="1s")), instrument(HIGH, name="gas-2"))
-    monkeypatch.setattr(outbox_room, "MAX_QUEUED", -1)
-    gw.read(12.0, of=1)
-    gw.read(12.0)
-    gw.clock.seconds = 1.0
+    gw = await gateway()
     async with gw.running():
+        await turned()
+        monkeypatch.setattr(outbox_room, "MAX_QUEUED", -1)
+        gw.read(12.0)
         await turned()
         assert await gw.records() == []
         monkeypatch.setattr(outbox_room, "MAX_QUEUED", 10**6)
         async with asyncio.timeout(20):
-            while len(found := await gw.records()) < 2:
+            while not (found := await gw.records()):
                 await asyncio.sleep(0.005)
-    assert [each["source"] for each in found] == ["xuwei/gw-01/gas-1", "xuwei/gw-01/gas-2"]
+    assert [(each["state"], each["value"]) for each in found] == [("active", 12.0)]
+
+
+async def test_an_end_that_finds_no_room_is_offered_again_too(gateway, monkeypatch):
+    monkeypatch.setattr(room, "AGAIN", 0.005)
+    gw = await gateway()
+    gw.read(12.0)
+    await gw.records()
+    await gw.again(instrument())
+    monkeypatch.setattr(outbox_room, "MAX_QUEUED", -1)
+    async with gw.running():
+        await turned()
+        assert len(await gw.records()) == 1
+        monkeypatch.setattr(outbox_room, "MAX_QUEUED", 10**6)
+        async with asyncio.timeout(20):
+            while gw.standing:
+                await gw.outbox.commit()
+                await asyncio.sleep(0.005)
 
 
 async def test_the_loop_promises_to_turn_again_when_a_delay_ends(gateway):

@@ -54,7 +54,7 @@ class Greeter:
 class Bench:
     """An outbox, a forwarder, and what the test needs of both."""
 
-    def __init__(self, outbox, url, *, clock=None, **options):
+    def __init__(self, outbox, url, *, clock=None, standing=None, **options):
         self.outbox = outbox
         self.told = []
         self.links = []
@@ -72,6 +72,7 @@ class Bench:
             self.tell,
             self.clock.now,
             self._new_publisher,
+            standing=standing,
         )
         self.forwarder = Forwarder(trade, "xuwei-gw-01", random.Random(1))
 

@@ -222,3 +222,14 @@ async def test_a_line_that_waits_for_ever_for_an_answer_is_late_and_one_that_wai
     bench.heart.expect(60)
     bench.clock.elapsed += 61
     assert bench.heart.late
+
+
+async def test_every_snapshot_is_held_against_the_alarms_behind_its_storing_also_one_without_an_answer(outbox):
+    bench = Bench(outbox, 4.2, lambda name, now: fault(Silent) if now > 2.5 else 7.0)
+    watched = []
+    bench.collector.state.stations["a"].watch = lambda snapshot: watched.append((outbox.collected, snapshot))
+    stored = await bench.run()
+    assert [(each.instrument, each.values) for _, each in watched] == [("a", (7.0,))] * 3 + [("a", (None,))] * 2
+    assert [dict(each.flags) for _, each in watched[3:]] == [{0: Flag.NO_COMMUNICATION}] * 2
+    rows = [number for number, (name, _) in enumerate(stored, start=1) if name == "a"]
+    assert [count for count, _ in watched] == rows, "its own snapshot is the newest that was stored by then"

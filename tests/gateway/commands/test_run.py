@@ -8,7 +8,7 @@ import sys
 import jsonschema
 import pytest
 from support.broker import Mosquitto
-from support.cabinet import Running, answering, site_file, unit
+from support.cabinet import Running, answering, site_file, unit, verb
 from support.records import validator
 from support.subscriber import Subscriber
 
@@ -37,7 +37,7 @@ async def test_it_collects_delivers_and_on_sigterm_leaves_with_its_account(tmp_p
             await subscriber.until(len(subscriber.received))
             received = list(subscriber.received)
         async with Subscriber(broker.port) as later:
-            retained = await later.until(7)
+            retained = await later.until(8)
     assert code == 0
     uplink = account["uplinks"]["park"]
     assert account["collected"] == account["stored"] + account["rejected"]
@@ -57,20 +57,22 @@ async def test_it_collects_delivers_and_on_sigterm_leaves_with_its_account(tmp_p
     assert "Traceback" not in agent.err
 
 
-MESSAGES = {"status": "status", "meta": "meta", "data": "data", "backfill": "backfill", "event": "event"}
+MESSAGES = ("status", "meta", "data", "backfill", "event", "alarm", "alarms")
+ALARMS = 'points.so2.alarms = [ { name = "fault", fault = true, delay = "1ms", title = "stumm" } ]\n'
 
 
 async def test_every_message_it_sends_fits_the_published_schemas(tmp_path):
-    schemas = {kind: validator(message) for kind, message in MESSAGES.items()}
+    schemas = {message: validator(message) for message in MESSAGES}
     async with ModbusPlant(ANY, {1: unit(so2=999.0)}) as plant, Mosquitto() as broker:
-        site = site_file(tmp_path, line=plant.url, uplink=broker.url, units=(1, 2))
+        site = site_file(tmp_path, line=plant.url, uplink=broker.url, units=(1, 2), more=ALARMS)
         async with Running(site) as agent:  # nobody listens yet: what it stores before is sent all the same
             await agent.until(lambda told: told["instruments"][1]["state"] == "silent")
             async with Subscriber(broker.port) as subscriber:
                 await broker.kill()
                 await broker.start()
             async with Subscriber(broker.port) as subscriber:
-                while {each.topic.split("/")[4] for each in subscriber.received} < MESSAGES.keys():
+                await verb("alarms", site, "--ack", "stack-2", "--by", "Li Wei", "--why", "seen")
+                while {each.topic.split("/")[4] for each in subscriber.received} < schemas.keys():
                     await subscriber.until(len(subscriber.received) + 1)
                 received = list(subscriber.received)
             await agent.stop()

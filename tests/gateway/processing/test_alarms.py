@@ -155,6 +155,14 @@ def test_a_range_that_is_left_without_a_value_counts_as_left_upwards():
     assert Bench(alarm("low", below=10)).read(None, Flag.OUT_OF_RANGE) == []
 
 
+def test_what_the_instrument_itself_calls_out_of_range_counts_as_above_whatever_it_reads():
+    assert Bench(alarm(above=10)).read(0.0, Flag.OUT_OF_RANGE) != []
+    assert Bench(alarm(above=10), span=None).read(3.0, Flag.OUT_OF_RANGE) != []
+    assert Bench(alarm(above=10)).read(-0.1, Flag.OUT_OF_RANGE) == []
+    assert Bench(alarm("low", below=10)).read(50.0, Flag.OUT_OF_RANGE) == []
+    assert Bench(alarm("low", below=10)).read(-0.1, Flag.OUT_OF_RANGE) != []
+
+
 def test_a_value_below_the_range_clears_no_alarm():
     bench = Bench(alarm(above=10))
     bench.read(HIGH)
