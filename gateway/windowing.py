@@ -42,7 +42,7 @@ Answer = Mapping[str, object]
 class Hall:
     """What the windows of a gateway are given.
 
-    `look` looks at the clock, so that `shift` hears of a step before a reading is judged by it.
+    `look` looks at the clock: `shift` hears of a step. The collectors do so before each reading is judged.
     """
 
     outbox: Outbox
@@ -67,20 +67,21 @@ class Windowing:
 
     def of(self, instrument: Instrument) -> Callable[[int], Holding]:
         """Give what tells the flags that hold for an instrument at a time, ms UTC."""
-        windows, look = self._windows[instrument.name], self._hall.look
+        windows, clock = self._windows[instrument.name], self._hall.clock
 
         def holding(at: int) -> Holding:
             if not windows.any:
                 return ()
-            look()
+            windows.see(clock.now())
             return windows(at)
 
         return holding
 
     def shift(self, offset: int) -> None:
         """Go on beside a clock that was stepped by so many ms."""
+        now = self._hall.clock.now()
         for each in self._windows.values():
-            each.shift(offset)
+            each.shift(offset, now)
         self._wake.set()
 
     async def run(self) -> None:
@@ -182,7 +183,7 @@ class Windowing:
         about = {**_about(span), "since": span.opened, "until": at, "by": by, "why": why}
         taken = bool(self._hall.tell("window-closed", name, **about))
         if taken:
-            self._windows[name].close(span.key, at)
+            self._windows[name].close(span.key, at, by)
         return taken
 
     def _replay(self, entry: Entry) -> None:
@@ -190,13 +191,13 @@ class Windowing:
         detail = entry.detail
         if entry.event in {"clock-stepped", "clock-set"}:
             for each in self._windows.values():
-                each.shift(int(detail["offset"]))
+                each.shift(int(detail["offset"]), entry.ts)
         elif (windows := self._windows.get(entry.subject)) is not None:
             flag, points, since = Flag(detail["flag"]), tuple(detail["points"]), int(detail["since"])
             if entry.event == "window-opened":
                 windows.open(Span(flag, points, since, detail["until"], detail["by"], detail["why"], since))
             else:
-                windows.close((flag, points, since), detail["until"])
+                windows.close((flag, points, since), detail["until"], detail["by"])
 
 
 def _about(span: Span) -> dict[str, object]:

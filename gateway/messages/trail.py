@@ -92,14 +92,15 @@ def linked(
     chain: Chain, source: str, epoch: str, ts: int, name: str, subject: str, detail: Mapping[str, object]
 ) -> Encode:
     """Give the encoder of an entry. The chain advances when it is encoded: what the outbox rejects is no entry."""
-    happened = sayable({"event": name, "subject": subject, "detail": detail})
+    happened = sayable({"event": name, "subject": subject})
+    said = sayable(detail)
 
     def encode(seq: int, low: int) -> bytes:
         trail: dict[str, object] = {"n": chain.n + 1, "previous": chain.head}
         if chain.after is not None and not chain.n:
             trail["after"] = dict(zip(("epoch", "n"), chain.after, strict=True))
-        happened["detail"] = {**sayable(detail), "trail": trail}
-        body = orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts, **happened})
+        head = {"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts}
+        body = orjson.dumps({**head, **happened, "detail": {**said, "trail": trail}})
         chain.n, chain.head = chain.n + 1, digest(body)
         return body
 

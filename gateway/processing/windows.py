@@ -21,6 +21,7 @@ REMEMBERED = 31 * 86_400_000
 _SURE = 6 * 3_600_000
 """Milliseconds around a time within which all scheduled windows are known that were worked out for it."""
 _MS = timedelta(milliseconds=1)
+_BEFORE = -(2**63)
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
 _FIRST, _LAST = 7 * 86_400_000, 253_400_000_000_000
 """Milliseconds UTC that days are counted between, whatever an instrument says: its last is in the year 9999."""
@@ -65,6 +66,7 @@ class Windows:
         self._own: list[Span] = []
         self._ended: dict[Key, int] = {}
         self._told: dict[Key, Span] = {}
+        self._ahead: set[Key] = set()
         self._from, self._until = 0, 0
         self._holding: Holding = ()
 
@@ -95,6 +97,7 @@ class Windows:
 
     def changes(self, now: int) -> tuple[list[Span], list[Span]]:
         """Give the windows that are open and were not told to be, and those that are closed and were not told to be."""
+        self.see(now)
         holding = {span.key: span for span in self._around(now) if span.holds(now)}
         opened = [span for key, span in holding.items() if key not in self._told]
         return opened, [span for key, span in self._told.items() if key not in holding]
@@ -106,21 +109,36 @@ class Windows:
             self._own.append(span)
         self._changed()
 
-    def close(self, key: Key, at: int) -> None:
-        """Note that a window was told to be closed at a time, its own or sooner."""
+    def see(self, now: int) -> None:
+        """See the clock. What people opened, and what has not begun by it, was opened by another clock: it is open.
+
+        So is it where a gateway without a battery wakes up in 1970.
+        """
+        ahead = {key for key, span in self._told.items() if span.by != SCHEDULE and span.since > now}
+        if ahead != self._ahead:
+            self._ahead = ahead
+            self._changed()
+
+    def close(self, key: Key, at: int, by: str) -> None:
+        """Note that a window was told to be closed at a time; one of the schedule ends sooner only by a person."""
         self._told.pop(key, None)
         self._own = [
             replace(span, until=min(span.until, at)) if span.key == key else span
             for span in self._own if span.until > at - REMEMBERED
         ]  # fmt: skip
         self._ended = {key: until for key, until in self._ended.items() if until > at - REMEMBERED}
-        self._ended[key] = at
+        if by != SCHEDULE:
+            self._ended[key] = at
         self._changed()
 
-    def shift(self, offset: int) -> None:
-        """Go on beside a clock that was stepped by so many ms: what people opened lasts as long as they said."""
+    def shift(self, offset: int, now: int) -> None:
+        """Go on beside a clock that was stepped by so many ms to `now`: what people opened lasts as long as they said.
+
+        What had not begun by the clock before the step was opened by another one, and stays where it is.
+        """
         self._own = [
-            replace(span, since=span.since + offset, until=span.until + offset) if span.key in self._told else span
+            replace(span, since=span.since + offset, until=span.until + offset)
+            if span.key in self._told and span.since <= now - offset else span
             for span in self._own
         ]  # fmt: skip
         self._told |= {span.key: span for span in self._own if span.key in self._told}
@@ -135,7 +153,7 @@ class Windows:
 
     def _around(self, at: int) -> Iterator[Span]:
         """Give every window that may be open within some hours of a time."""
-        yield from self._own
+        yield from (replace(span, since=_BEFORE) if span.key in self._ahead else span for span in self._own)
         for window in self._schedule:
             for since in starts(window, self._zone, at):
                 span = Span(

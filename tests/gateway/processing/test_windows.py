@@ -143,7 +143,7 @@ def test_a_persons_window_holds_until_it_is_ended_or_over():
     windows.open(first)
     assert windows.any
     assert [bool(windows(at)) for at in (999, 1000, 4999, 5000)] == [False, True, True, False]
-    windows.close(first.key, 3000)
+    windows.close(first.key, 3000, "Li Wei")
     assert [bool(windows(at)) for at in (1000, 2999, 3000)] == [True, True, False], "late readings know of it"
 
 
@@ -156,7 +156,7 @@ def test_what_opened_and_closed_by_itself_is_told_once():
     windows.open(opened)
     assert windows.changes(inside + 1) == ([], [])
     assert windows.changes(behind) == ([], [opened])
-    windows.close(opened.key, behind)
+    windows.close(opened.key, behind, SCHEDULE)
     assert windows.changes(behind) == ([], [])
     assert windows(inside), "what was over stays known to late readings"
 
@@ -166,7 +166,7 @@ def test_a_scheduled_window_that_was_ended_sooner_does_not_open_again():
     at = ms("2025-12-01T02:10")
     (opened,), _ = windows.changes(at)
     windows.open(opened)
-    windows.close(opened.key, at)
+    windows.close(opened.key, at, "Li Wei")
     assert windows.changes(at + 1) == ([], [])
     assert not windows(at + 1)
     assert windows(at - 1)
@@ -178,8 +178,8 @@ def test_what_people_opened_lasts_as_long_as_they_said_whatever_becomes_of_the_c
     windows.open(span(1000, 5000))
     over = span(100, 200)
     windows.open(over)
-    windows.close(over.key, 200)
-    windows.shift(10**9)
+    windows.close(over.key, 200, "Li Wei")
+    windows.shift(10**9, 10**9 + 2000)
     assert windows(10**9 + 1000)
     assert windows(10**9 + 4999)
     assert windows(150), "one that was over stays where it was"
@@ -188,13 +188,37 @@ def test_what_people_opened_lasts_as_long_as_they_said_whatever_becomes_of_the_c
     assert (still.key, still.until) == (span(1000, 5000).key, 10**9 + 5000)
 
 
+def test_what_people_opened_is_open_by_a_clock_that_woke_up_before_it_and_ends_when_it_should():
+    windows = Windows(instrument(), SHANGHAI)
+    windows.open(span(10**12, 10**12 + 5000))
+    windows.see(7)
+    assert windows(7)
+    assert windows.changes(7) == ([], [])
+    windows.shift(10**12 + 2000 - 8, 10**12 + 2000)  # the clock is set right: the window was never wrong
+    windows.see(10**12 + 2000)
+    assert windows(10**12 + 4999)
+    assert not windows(10**12 + 5000)
+    assert not windows(7)
+
+
+def test_a_scheduled_window_that_a_wrong_clock_closed_opens_again_when_it_is_right():
+    windows = Windows(instrument(window()), SHANGHAI)
+    at = ms("2025-12-01T02:10")
+    (opened,), _ = windows.changes(at)
+    windows.open(opened)
+    _, (closed,) = windows.changes(7 * HOUR)
+    windows.close(closed.key, 7 * HOUR, SCHEDULE)
+    assert windows.changes(at)[0] == [opened]
+    assert windows(at)
+
+
 def test_what_closed_long_ago_is_forgotten():
     windows = Windows(instrument(), SHANGHAI)
     first, second = span(1000, 5000), span(REMEMBERED, REMEMBERED + 9000)
     windows.open(first)
-    windows.close(first.key, 5000)
+    windows.close(first.key, 5000, "Li Wei")
     windows.open(second)
-    windows.close(second.key, REMEMBERED + 9000)
+    windows.close(second.key, REMEMBERED + 9000, "Li Wei")
     assert not windows(2000)
     assert windows(REMEMBERED + 1)
 
