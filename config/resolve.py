@@ -27,6 +27,7 @@ from parkgate.config.profile import DerivedEntry, Point, Profile, State, Switch,
 from parkgate.config.profile_file import check_point, look_at, read_derived, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
 from parkgate.config.site import Instrument, Labels, Level
+from parkgate.config.window import Window, window_findings
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -58,6 +59,7 @@ class Entry(Model):
     response: Milliseconds | None = None
     safety: Switch | None = None
     statistics: Switch | tuple[str, ...] = True
+    windows: tuple[Window, ...] = ()
     points: Mapping[str, object] = Field(default_factory=dict)
     derived: Mapping[str, object] = Field(default_factory=dict)
 
@@ -108,6 +110,8 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Resolved | None:
     derived = tuple(_derived(entry, profile, place.at("derived")))
     readable = len(place.report.problems) == count
     states = (*_states_of(profile.states, {point.name for point in points}), *_heartbeat_of(profile))
+    for keys, text in window_findings(entry.windows, [point.name for point in points]):
+        place.at("windows", *keys).problem(text)
     node = _node(entry, profile, [each.at for each in points] + [each.at for each in states], place.at("node"))
     if len(place.report.problems) > before:
         if readable:  # what is wrong with the formulas is told at once, too
@@ -159,6 +163,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         states=states,
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
         statistics=entry.statistics,
+        windows=entry.windows,
     )
 
 

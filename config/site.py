@@ -13,6 +13,7 @@ from parkgate.config.derived import Derived
 from parkgate.config.model import Model
 from parkgate.config.profile import Order, Point, Protocol, Real, State, Switch, Whole
 from parkgate.config.quantity import Bytes, Milliseconds
+from parkgate.config.window import Window
 
 Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
@@ -157,7 +158,7 @@ class Instrument(Model):
     least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
     answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
     the last of `states` may stay the same; None where that is no heartbeat but a state like the others. `statistics`:
-    whether its means are sent, or of which periods.
+    whether its means are sent, or of which periods. `windows`: when its values are flagged because people work on it.
     """
 
     name: Level
@@ -182,6 +183,7 @@ class Instrument(Model):
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
     statistics: Switch | tuple[str, ...] = True
+    windows: tuple[Window, ...] = ()
 
     @property
     def quantities(self) -> tuple[Point | Derived, ...]:

@@ -36,7 +36,9 @@ from parkgate.gateway.storing.outbox import REAL, Footing, Outbox
 from parkgate.gateway.storing.reader import Reader
 from parkgate.gateway.supervisor import Supervisor, cancelled
 from parkgate.gateway.timekeeper import AgentTime
+from parkgate.gateway.trailing import Trail
 from parkgate.gateway.visits import Visits
+from parkgate.gateway.windowing import Hall, Windowing
 
 SHORTEST_COMMIT, LONGEST_COMMIT = 0.2, 5.0
 """Seconds between two commits that `commit = "auto"` stays within."""
@@ -129,6 +131,10 @@ class Agent:
     async def _build(self) -> None:
         self._described = Described(self._source, self.site.instruments, self.outbox)
         await self._described.keep()
+        self._trail = await Trail.of(self._source, self.outbox)
+        await self._trail.begin(self.site, self._version, self.tell)
+        hall = Hall(self.outbox, self._world.clock, self.tell, self._time.look, self._supervisor.heart("windows"))
+        self._windowing = Windowing(hall, self.site, self._trail.kept)
         desk = Desk(
             self._source, self.outbox, self._described, self._world.clock, self.tell, self._time.unsynced,
             self._supervisor.heart("alarms"),
@@ -172,13 +178,14 @@ class Agent:
 
     def _station(self, instrument: Instrument) -> Station:
         series = self.outbox.series("data", instrument.name)
-        judge = Judge.of(instrument, self._world.clock.monotonic)
+        judge = Judge.of(instrument, self._world.clock.monotonic, self._windowing.of(instrument))
         encoder, watch = self._described.encoder(instrument), self._alarming.watcher(instrument)
         return Station(instrument, series, judge, encoder, self._derivers[instrument.name], watch=watch)
 
     async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
         """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""
         description = await self._described.simulated(instrument)
+        await self._trail.simulated(instrument, self.tell)
         for forwarder in self.forwarders:
             forwarder.describe(*description)
         return self._described.encoder(instrument)
@@ -203,6 +210,7 @@ class Agent:
             "status": self._answer_status, "account": self._answer_account,
             "ask": visits.ask, "identify": visits.identify,
             "alarms": self._alarming.answer, "acknowledge": self._alarming.acknowledge,
+            "trail": self._trail.answer, "window": self._windowing.answer,
         }  # fmt: skip
         server = ControlServer(self.site.gateway.data, handlers)
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]
@@ -210,6 +218,7 @@ class Agent:
         loops += [
             ("alarms", self._alarming.run),
             ("statistics", self._statistics.run),
+            ("windows", self._windowing.run),
             ("keeper", self._keeper.run),
             ("clock", self._time.run),
             ("control", server.run),
@@ -238,6 +247,7 @@ class Agent:
     def _clock_changed(self, event: str, offset: int) -> None:
         """Tell that the clock was stepped or set; where it was wrong, TLS may come up now."""
         self.tell(event, "", offset=offset)
+        self._windowing.shift(offset)
         for forwarder in self.forwarders:
             forwarder.hurry()
 
@@ -259,7 +269,7 @@ class Agent:
         """Store an event: what happened to whom, and its details, in English; give its row."""
         now = self._world.clock.now()
         plain = {key: english(value) for key, value in detail.items()}
-        event = encode.event(self._source, self.outbox.epoch, now, name, subject, plain)
+        event = self._trail.event(now, name, subject, plain)
         return self.outbox.store(self.outbox.series("event", ""), now, event)
 
     def status(
@@ -280,6 +290,8 @@ class Agent:
             fields["durable"] = False
         if any(self._origins.simulated.values()):
             fields["simulated"] = True
+        if self._trail.head is not None:
+            fields["trail"] = dict(zip(("n", "digest"), self._trail.head, strict=True))
         if state == "online":
             backlog = {"records": reader.waiting, "oldest": backlog_since if reader.waiting else None}
             fields["backlog"] = {key: value for key, value in backlog.items() if value is not None}
@@ -288,6 +300,7 @@ class Agent:
 
     async def metas(self, position: int) -> Sequence[tuple[str, str, bytes]]:
         """Give the descriptions that rows after row `position` refer to: past ones first, then today's."""
+        await self._trail.keep()
         return await self._described.needed(position)
 
     async def left(self, uplink: str) -> dict[str, list[str]]:
@@ -324,6 +337,7 @@ class Agent:
                 for each in self.collectors for station in each.state.stations.values()
             ],
             "uplinks": self._uplinks(),
+            "windows": self._windowing.open(),
         }  # fmt: skip
 
 

@@ -195,8 +195,8 @@ def test_every_topic_is_listed(name):
 def test_every_message_that_is_shown_fits_its_schema():
     shown = [json.loads(block) for name in (*READMES, "docs/platform.md") for block in blocks(name, "json")]
     kinds = {
-        "period": "stats", "values": "data", "points": "meta", "alarm": "alarm", "standing": "alarms", "state": "status",
-        "event": "event",
+        "period": "stats", "values": "data", "points": "meta", "alarm": "alarm", "standing": "alarms",
+        "state": "status", "event": "event",
     }  # fmt: skip
     found = []
     for message in (each for each in shown if isinstance(each, dict)):

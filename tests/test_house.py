@@ -32,6 +32,7 @@ PURE = (
     "config/site_checks.py",
     "config/unit_checks.py",
     "config/urls.py",
+    "config/window.py",
     "drivers/*/address.py",
     "drivers/*/assistant.py",
     "drivers/*/codec.py",

@@ -197,7 +197,8 @@ class Collector:
             snapshots = await self._read(station.instrument)
             await self._identify(station)
             for snapshot in snapshots:
-                self._store(station, self._origins.judge(station.judge(snapshot)))
+                unsynced = self._unsynced(snapshot.at)  # sees a step first: windows move along before it is judged
+                self._store(station, self._origins.judge(station.judge(snapshot)), unsynced=unsynced)
         except Fault as fault:
             self._failed(station, fault)
         except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
@@ -260,9 +261,9 @@ class Collector:
         self._broken = 0
         await self._stack.aclose()
 
-    def _store(self, station: Station, snapshot: Snapshot) -> None:
+    def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool) -> None:
         snapshot = station.latest = station.derive(snapshot)
-        encode, unsynced = station.encode, self._unsynced(snapshot.at)
+        encode = station.encode
         row = self._outbox.store(
             station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced)
         )
@@ -315,7 +316,8 @@ class Collector:
             if not down:
                 _log.warning("%s", fault, exc_info=error)
             self._changed()
-        self._store(station, unread(station.instrument, self._clock.now()))
+        nothing = unread(station.instrument, self._clock.now())
+        self._store(station, nothing, unsynced=self._unsynced(nothing.at))
 
     def _answers(self, station: Station) -> None:
         if station.silent:

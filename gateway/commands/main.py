@@ -18,8 +18,8 @@ from parkgate.drivers.faults import Fault
 
 PROBLEMS = 1
 ORDER = (
-    "demo", "check", "run", "status", "alarms", "watch", "probe", "explain", "scan", "trust", "simulate", "judge",
-    "schema",
+    "demo", "check", "run", "status", "alarms", "window", "trail", "watch", "probe", "explain", "scan", "trust",
+    "simulate", "judge", "schema",
 )  # fmt: skip
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from rich.cells import cell_len
 from rich.console import Console
@@ -19,9 +20,10 @@ from rich.text import Text
 from parkgate.config.language import say
 from parkgate.config.load import load_site
 from parkgate.config.site import Site
+from parkgate.gateway.commands.trail_table import local
 from parkgate.gateway.control.client import NotRunning, ask
 from parkgate.gateway.control.server import SOCKET
-from parkgate.gateway.messages.table import Title, age
+from parkgate.gateway.messages.table import Title, age, flag_words
 from parkgate.gateway.storing.database import OutboxFault
 from parkgate.gateway.storing.inspect import inspect
 
@@ -91,7 +93,7 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_instruments(answer["instruments"], answer["now"]))
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
-    for note in (*_faults(answer), *_unsupported(answer)):
+    for note in (*_faults(answer), *_unsupported(answer), *_windows(answer, ZoneInfo(site.gateway.timezone))):
         console.print(note)
 
 
@@ -134,6 +136,16 @@ def _unsupported(answer: Mapping[str, Any]) -> Iterable[Text]:
         if names := ", ".join(each.get("unsupported", ())):
             said = say("it has no {names}; compare their addresses in the profile with the manual", names=names)
             yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
+
+
+def _windows(answer: Mapping[str, Any], zone: ZoneInfo) -> Iterable[Text]:
+    """Tell which maintenance and calibration windows are open."""
+    words = flag_words()
+    for each in answer.get("windows", ()):
+        flag, until = words.get(each["flag"], each["flag"]), local(each["until"], zone)
+        said = say("{flag} until {time}: {why}", flag=flag, time=until, why=each["why"])
+        points = f" {', '.join(each['points'])}" if each["points"] else ""
+        yield Text.assemble((f"{each['instrument']}{points}: ", "bold"), said, style="yellow")
 
 
 def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:

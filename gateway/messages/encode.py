@@ -74,6 +74,16 @@ def _flagged(value: object, flag: str) -> dict[str, object]:
     return {"flag": flag} if value is None else {"flag": flag, "value": value}
 
 
+def configuration(source: str, instrument: Instrument, *, simulated: bool = False) -> str:
+    """Give the whole configuration of an instrument as the text that its `rev` is made of: `source`, then JSON."""
+    return source + instrument.model_dump_json() + "simulated" * simulated
+
+
+def rev_of(text: str) -> str:
+    """Give the first 8 hex digits of the SHA-256 over a configuration."""
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:8]
+
+
 def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tuple[str, bytes]:
     """Give an instrument's `rev` and the payload that describes it.
 
@@ -94,8 +104,7 @@ def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tup
     }
     described = {name: value for name, value in about.items() if value or name == "source"}
     points = {point.name: _about(point, instrument) for point in instrument.quantities}
-    configuration = source + instrument.model_dump_json() + "simulated" * simulated
-    rev = hashlib.sha256(configuration.encode()).hexdigest()[:8]
+    rev = rev_of(configuration(source, instrument, simulated=simulated))
     payload = orjson.dumps({"source": source, "rev": rev, **described, "points": points})
     if len(payload) > MAX_PAYLOAD:  # the codes of the units can be looked up, so they go first
         for about in points.values():
@@ -145,7 +154,7 @@ def event(source: str, epoch: str, ts: int, name: str, subject: str, detail: Map
 
     A detail may be anything: it often quotes what an instrument or a library said. What JSON has no word for is text.
     """
-    happened = _sayable({"event": name, "subject": subject, "detail": detail})
+    happened = sayable({"event": name, "subject": subject, "detail": detail})
 
     def encode(seq: int, low: int) -> bytes:
         return orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts, **happened})
@@ -173,7 +182,8 @@ def statistics(
         yield encode
 
 
-def _sayable(record: Mapping[Any, object]) -> dict[str, object]:
+def sayable(record: Mapping[Any, object]) -> dict[str, object]:
+    """Give a record whose details may be anything as JSON can say it."""
     return {_text(key): _said(value) for key, value in record.items()}
 
 
@@ -187,7 +197,7 @@ def _said(value: object) -> object:
         case float() if math.isfinite(value):
             return value
         case Mapping():
-            return _sayable(value)
+            return sayable(value)
         case list() | tuple():
             return [_said(each) for each in value]
         case _:

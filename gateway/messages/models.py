@@ -169,6 +169,13 @@ class Backlog(Record):
     oldest: int | None = Field(default=None, description="`ts` of the oldest, milliseconds UTC.")
 
 
+class TrailHead(Record):
+    """The newest entry of the trail in this epoch: its number, and the SHA-256 (hex) over its bytes."""
+
+    n: int = Field(ge=1)
+    digest: str = Field(pattern=r"^[0-9a-f]{64}$")
+
+
 class Status(Record):
     """The state of a gateway, retained, also its last will. Ignore an `offline` of an older `connection`."""
 
@@ -181,6 +188,7 @@ class Status(Record):
     reason: str | None = None
     durable: bool = Field(default=True, description="False while no disk takes anything: the outbox is in memory.")
     simulated: bool = Field(default=False, description="True while any instrument says that it is simulated.")
+    trail: TrailHead | None = None
     backlog: Backlog | None = None
     silent: list[str] = Field(default_factory=list, description="Instruments that do not answer.")
 

@@ -31,6 +31,9 @@ PRECEDENCE = (
 )
 """What is told first: what was not read at all, then what the instrument says of itself, then what the value says."""
 
+Windows = Callable[[int], Sequence[tuple[tuple[int, ...], Flag]]]
+"""Give the flags that hold at a time (ms UTC) because people work on an instrument, each with its points, by index."""
+
 _RANK = {flag: rank for rank, flag in enumerate(PRECEDENCE)}
 
 
@@ -40,6 +43,7 @@ class Judge:
 
     `numbers`, `low` and `high` are the points with a range, by index, and its ends; `texts` those of them whose number
     is written as a string. `freshness` remembers what was read before, where something of the instrument must change.
+    `windows` tells what people do to the instrument at a time (ms UTC): points, by index, and their flag.
     """
 
     states: tuple[tuple[frozenset[int], Flag, tuple[int, ...]], ...]
@@ -49,12 +53,16 @@ class Judge:
     every_point: bool
     texts: tuple[tuple[int, float, float], ...]
     freshness: Freshness | None = None
+    windows: Windows | None = None
 
     @classmethod
-    def of(cls, instrument: Instrument, now: Callable[[], float] | None = None) -> Judge:
+    def of(
+        cls, instrument: Instrument, now: Callable[[], float] | None = None, windows: Windows | None = None
+    ) -> Judge:  # fmt: skip
         """Compile an instrument's states and ranges.
 
         `now` gives the monotonic clock, seconds; who reads once only, and so cannot see that nothing moves, has none.
+        `windows` gives what people do to it at a time.
         """
         index = {point.name: place for place, point in enumerate(instrument.points)}
         every = [place for place, point in enumerate(instrument.points) if point.range is not None]
@@ -71,6 +79,7 @@ class Judge:
                 if place not in ranged
             ),
             freshness=None if now is None else Freshness.of(instrument, now),
+            windows=windows,
         )
 
     def __call__(self, snapshot: Snapshot) -> Snapshot:
@@ -81,6 +90,8 @@ class Judge:
                 _raise_flags(flags, points, Flag.NO_COMMUNICATION)
             elif reading in equals:
                 _raise_flags(flags, points, flag)
+        if self.windows is not None:
+            _raise_all(flags, self.windows(snapshot.at))
         if self.freshness is not None:
             _raise_flags(flags, self.freshness.stale(snapshot), Flag.STALE)
         self._out_of_range(snapshot, flags)
@@ -130,3 +141,8 @@ def _raise_flags(flags: dict[int, Flag], points: Sequence[int], flag: Flag) -> N
         standing = flags.get(place)
         if standing is None or _RANK[flag] < _RANK[standing]:
             flags[place] = flag
+
+
+def _raise_all(flags: dict[int, Flag], held: Sequence[tuple[tuple[int, ...], Flag]]) -> None:
+    for points, flag in held:
+        _raise_flags(flags, points, flag)

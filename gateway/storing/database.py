@@ -22,6 +22,7 @@ from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
 from parkgate.gateway.storing.standing import Standing, whole_rows
 from parkgate.gateway.storing.standing_alarms import StandingAlarms
+from parkgate.gateway.storing.trail import Trail
 from parkgate.gateway.storing.transaction import Transaction
 from parkgate.gateway.storing.wal import PAGE
 
@@ -133,6 +134,7 @@ class Database:
         self.standing = Standing(connection)
         self.alarms = StandingAlarms(connection)
         self.intervals = Intervals(connection)
+        self.trail = Trail(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -176,6 +178,7 @@ class Database:
             many("INSERT INTO urgent VALUES (?)", [(each.id,) for each in alarms])
             self.alarms.note((each.series.instrument, each.body) for each in alarms)
             self.intervals.keep(row for each in records for row in each.beside)
+            self.trail.note(each.body for each in records if each.series.kind == "event")
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
 

@@ -1,19 +1,23 @@
-"""Looking into an outbox that no agent has open: for `status` when the agent is dead."""
+"""Looking into an outbox that no agent has open: for `status` and `trail` when the agent is dead."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TypeVar
 
 from sqlite_utils import Database
 
 from parkgate.config.language import say
 from parkgate.gateway.storing.database import OutboxFault
 from parkgate.gateway.storing.progress import Progress
+from parkgate.gateway.storing.trail import Trail
 
 _EMPTY = "the file is empty"
+_T = TypeVar("_T")
 
 
 def inspect(data: Path) -> dict[str, object] | None:
@@ -23,12 +27,26 @@ def inspect(data: Path) -> dict[str, object] | None:
         OutboxFault: the file cannot be read, or an agent has it open.
 
     """
+    return _read(data, lambda connection, path: _account(Database(connection), path))
+
+
+def inspect_trail(data: Path, rev: str | None) -> dict[str, list[tuple[object, ...]]] | None:
+    """Give the trail in a data folder as the agent's control socket does, read only; None where there is no outbox.
+
+    Raises:
+        OutboxFault: the file cannot be read, or an agent has it open.
+
+    """
+    return _read(data, lambda connection, _: _trail(connection, rev))
+
+
+def _read(data: Path, work: Callable[[sqlite3.Connection, Path], _T]) -> _T | None:
     path = data / "outbox.sqlite"
     try:
         if not path.stat().st_size:
             raise sqlite3.DatabaseError(_EMPTY)  # SQLite would delete the WAL beside it, which may be all there is
         with closing(_opened(path)) as connection:
-            return _account(Database(connection), path)
+            return work(connection, path)
     except FileNotFoundError:
         return None
     except (OSError, sqlite3.Error) as error:
@@ -45,6 +63,14 @@ def inspect(data: Path) -> dict[str, object] | None:
 def _opened(path: Path) -> sqlite3.Connection:
     uri = path.absolute().as_uri()
     return sqlite3.connect(f"{uri}?mode=ro", uri=True, timeout=0.2)  # an agent keeps its lock for life
+
+
+def _trail(connection: sqlite3.Connection, rev: str | None) -> dict[str, list[tuple[object, ...]]]:
+    kept, entries, named = Trail(connection), list[tuple[object, ...]](), list[tuple[object, ...]]()
+    if "trail" in Database(connection).table_names():  # an older file has none until an agent opens it
+        entries = [(epoch, n, body.hex(), sound) for epoch, n, body, sound in kept.entries()]
+        named = [] if rev is None else [*kept.named(rev)]
+    return {"entries": entries, "configurations": named}
 
 
 def _account(database: Database, path: Path) -> dict[str, object]:

@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
 
-VERSION = 3
+VERSION = 4
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.
@@ -89,6 +89,20 @@ CREATE TABLE interval (              -- the statistics: what corrections and a r
     body BLOB NOT NULL,              -- figures and sums, JSON, zlib
     crc INTEGER NOT NULL,
     PRIMARY KEY (instrument, period, start)
+) WITHOUT ROWID;
+CREATE TABLE trail (                 -- never removed: what changed the meaning of a value
+    epoch TEXT NOT NULL,
+    n INTEGER NOT NULL,              -- 1, 2, 3 … within the epoch
+    body BLOB NOT NULL,              -- the event as it was stored and sent; it names the digest of the one before
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (epoch, n)
+) WITHOUT ROWID;
+CREATE TABLE configuration (         -- never removed: the text that each `rev` is the digest of
+    subject TEXT NOT NULL,           -- an instrument; empty for the gateway
+    rev TEXT NOT NULL,
+    body BLOB NOT NULL,              -- zlib
+    crc INTEGER NOT NULL,
+    PRIMARY KEY (subject, rev)
 ) WITHOUT ROWID;
 CREATE TABLE cleared (               -- whose retained topics an uplink was told to forget
     uplink TEXT NOT NULL,

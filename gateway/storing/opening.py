@@ -285,6 +285,7 @@ def _check(database: Database, committed: int) -> None:
     if not database.descriptions.whole():
         raise Broken("meta")
     database.alarms.all()
+    database.trail.check()
     if database.last_id() < committed:
         raise Broken(f"it ends before row {committed}, which was committed")
 
@@ -320,6 +321,7 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
                 waiting.append(Record(row, moved[each.series.id], each.seq, each.ts, each.body))
         disk.commit(waiting, ())
     disk.alarms.add([*told, *((name, body) for name, _, _, body in memory.alarms.all())])
+    disk.trail.add(memory.trail.all(), memory.trail.configurations())
 
 
 def _probe(folder: Folder) -> None:

@@ -23,6 +23,7 @@ from parkgate.gateway.storing.intervals import Intervals, Kept
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import sealed, unpacked, whole
 from parkgate.gateway.storing.standing_alarms import key_of
+from parkgate.gateway.storing.trail import MARK, place_of
 from parkgate.gateway.storing.transaction import Transaction
 
 _BATCH = 5_000
@@ -30,7 +31,9 @@ _ENDLESS = 0xFFFFFFFE
 _NONE = (0, 0, b"")
 _KINDS = {"values": "data", "event": "event", "alarm": "alarm", "streams": "ledger", "period": "stats"}
 """What only the records of a kind say."""
-_PLACES = {"series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5, "interval": 8}
+_PLACES = {
+    "series": 7, "uplink": 8, "identity": 4, "meta": 5, "alarm": 5, "interval": 8, "trail": 4, "configuration": 4,
+}  # fmt: skip
 """The columns of the sealed tables."""
 
 Wanted = Callable[[int], bool]
@@ -46,6 +49,8 @@ class Found:
     metas: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     alarms: dict[tuple[str, str, str], tuple[tuple[str, int], bytes, bool]] = field(default_factory=dict)
     """By instrument, point and alarm: the epoch and number of its newest record, that record, and whether it stands."""
+    trail: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
+    configurations: dict[tuple[object, ...], tuple[object, ...]] = field(default_factory=dict)
     aside: set[tuple[object, ...]] = field(default_factory=set)
     intervals: dict[tuple[object, ...], Kept] = field(default_factory=dict)
     newest: dict[int, tuple[int, int, bytes]] = field(default_factory=dict)
@@ -92,6 +97,12 @@ class Found:
         # Of several versions the one that is needed longest: sending a description once more does no harm.
         if old is None or columns[3] is None:
             self.metas[key] = columns
+
+    def _trail(self, *columns: object) -> None:
+        self.trail[columns[:2]] = columns  # written once: every version of it is the same
+
+    def _configuration(self, *columns: object) -> None:
+        self.configurations[columns[:2]] = columns
 
     def _alarm(self, instrument: str, _point: str, _alarm: str, body: bytes) -> None:
         self.stands(instrument, body)
@@ -172,6 +183,8 @@ class Damaged:
                     if body is not None:
                         if number > found.newest.get(series, _NONE)[0]:
                             found.newest[series] = number, seq, body
+                        if MARK in body and (place := place_of(body)) is not None:
+                            found.trail.setdefault(place, (*place, body))
                         yield number, series, seq, ts, crc, packed
                 case _:
                     found.take(row)
@@ -279,5 +292,8 @@ def _write_state(found: Found, into: sqlite3.Connection) -> None:
         many("INSERT INTO meta VALUES (?, ?, ?, ?, ?)", [sealed("meta", *each) for each in found.metas.values()])
         many("INSERT INTO alarm VALUES (?, ?, ?, ?, ?)", standing)
         Intervals(into).keep(found.intervals.values())
+        many("INSERT INTO trail VALUES (?, ?, ?, ?)", [sealed("trail", *each) for each in found.trail.values()])
+        many("INSERT INTO configuration VALUES (?, ?, ?, ?)",
+             [sealed("configuration", *each) for each in found.configurations.values()])  # fmt: skip
         many("INSERT INTO quarantine VALUES (?, ?, ?)", aside)
         many("INSERT INTO urgent SELECT id FROM record WHERE series = ?", [(number,) for number in alarms])
