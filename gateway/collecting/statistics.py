@@ -317,21 +317,16 @@ class Statistics:
         rest = [(min(begins.values(), default=1), outbox.newest)]
         while rows := await outbox.ask(lambda database: database.rows(rest, _ROWS, list(series))):
             rest[0] = rows[-1][0] + 1, outbox.newest
-            wanted = [row for row, of, _, ts in rows if self._is_open(series[of], row, ts, begins, counted)]
+            wanted = [
+                row
+                for row, of, _, ts in rows
+                if row >= begins[series[of]] and _is_open(self._courses[series[of]], row, ts, counted)
+            ]
             for first in range(0, len(wanted), _CHUNK):
                 for record in await outbox.ask(_reading(wanted[first : first + _CHUNK], outbox)):
                     course = self._courses[record.series.instrument]
                     course.averager.take(snapshot_of(course.instrument, record.body), record.id)
                     self._given.heart.expect(LONGEST_PASS)
-
-    def _is_open(
-        self, name: str, row: int, ts: int, begins: Mapping[str, int], counted: Mapping[tuple[str, int], int]
-    ) -> bool:
-        course = self._courses[name]
-        start = course.plan.base.start(ts)
-        if not course.newest and start < course.cursor - course.plan.base.length:
-            return False  # it was stored before there were statistics
-        return row >= begins[name] and row > counted.get((name, start), 0)
 
     async def _resume_risk(self, course: Course) -> None:
         """Count again which minutes of this hour are not valid."""
@@ -344,6 +339,14 @@ class Statistics:
 
 
 _NOTHING = Figures(0, 0, None, None, None, None, 0.0, "no-communication")
+
+
+def _is_open(course: Course, row: int, ts: int, counted: Mapping[tuple[str, int], int]) -> bool:
+    """Tell whether a row's snapshot stands in no interval yet."""
+    start = course.plan.base.start(ts)
+    if not course.newest and start < course.cursor - course.plan.base.length:
+        return False  # it was stored before there were statistics
+    return row > counted.get((course.instrument.name, start), 0)
 
 
 def _stale(plan: Plan, period: Period, known: Mapping[str, Sequence[Place]]) -> Iterable[int]:

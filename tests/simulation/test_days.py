@@ -6,7 +6,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from chaos.days import lived_day, temporary
+from chaos.days import DAY, lived_day, temporary
+from support.virtual_counts import miscounted
 
 ONCE_FAILED = [4, 271, 317]
 """Seeds that found something, kept."""
@@ -19,6 +20,16 @@ def test_a_day_of_faults_breaks_nothing_that_must_hold(seed, caplog):
     with temporary() as folder:
         world = lived_day(seed, Path(folder))
     assert world.judge.rows > 2_000
+
+
+@pytest.mark.parametrize("seed", [4, 271])
+def test_the_statistics_count_every_snapshot_of_a_day_of_faults_once(seed, caplog):
+    """Through stops, deaths and clock steps: the last word on a minute counts what was committed of it."""
+    caplog.set_level("CRITICAL")
+    with temporary() as folder:
+        world = lived_day(seed, Path(folder), DAY / 4)
+    assert sum(1 for (kind, *_), _ in world.judge.committed if kind == "stats/1min") > 500
+    assert [*miscounted(world.judge, "a"), *miscounted(world.judge, "c")] == []
 
 
 def test_a_seed_gives_the_same_day_in_every_process():

@@ -55,7 +55,7 @@ class Day:
         bench, clock = self.bench, self.bench.clock
         match kind:
             case "calibration":
-                self.flags = {self.rng.randrange(2): self.rng.choice(FLAGS)}
+                self.flags = {self.rng.randrange(2): FLAGS[minutes % len(FLAGS)]}
             case "silence":
                 self.silent = True
             case "gap":
@@ -138,7 +138,7 @@ def test_a_day_with_gaps_calibrations_a_stop_a_clock_step_and_late_data_is_as_a_
     judge(snapshots, records)
     last = newest(records)
     flags = {said["flag"] for record in last.values() for said in record["points"].values() if "flag" in said}
-    assert {"calibration", "no-communication"} <= flags or len(flags) > 1
+    assert {"calibration", "no-communication"} <= flags
     assert {period for period, _ in last} == {"1min", "10min", "1h", "1d"}
     assert any(record["revision"] for record in last.values())
     assert any("flag" not in said for (of, _), each in last.items() if of == "1h" for said in each["points"].values())
@@ -246,7 +246,7 @@ def test_of_a_long_time_off_the_last_day_is_given_and_the_rest_is_told():
 
     records, told = course(ONE, script)
     given_at = sorted(each["ts"] for each in records if each["period"] == "1min")
-    assert len(given_at) == 1 + 1_500
+    assert len(given_at) == 1 + 1_500 + 1, "one more ended meanwhile"
     ((_, name, gap),) = [each for each in told if each[0] == "statistics-gap"]
     assert (name, gap["to"]) == ("a", given_at[1])
 
