@@ -62,7 +62,9 @@ class LatchedAlarm(RuleBasedStateMachine):
         self.now += seconds
         flags = {0: flag or Flag.FAULT} if value is None or flag else {}
         snapshot = Snapshot("gas-1", START + round(self.now * 1000), (value,), flags)
-        self.store(self.watch.take(snapshot, self.now), taken=taken)
+        found = self.watch.take(snapshot, self.now)
+        assert not found or flags.get(0, Flag.OUT_OF_RANGE) is Flag.OUT_OF_RANGE, "what may not be used changes nothing"
+        self.store(found, taken=taken)
 
     @rule(value=VALUES)
     def read_what_says_nothing_of_now(self, value):
