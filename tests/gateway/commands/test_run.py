@@ -12,7 +12,7 @@ from support.cabinet import Running, answering, site_file, unit, verb
 from support.records import validator
 from support.subscriber import Subscriber
 
-from parkgate.gateway.storing.migrations import SCHEMA
+from parkgate.gateway.storing.migrations import SCHEMA, VERSION
 from parkgate.simulator.agent import Agent
 from parkgate.simulator.modbus import ModbusPlant
 
@@ -125,7 +125,7 @@ async def test_an_outbox_of_a_newer_version_is_told_and_left(tmp_path, wal):
     before = file.read_bytes()
     code, said = await refused(site_file(tmp_path))
     assert code == 1
-    assert "the outbox was written by a newer version (99; known 2)" in said
+    assert f"the outbox was written by a newer version (99; known {VERSION})" in said
     assert file.read_bytes() == before
 
 
