@@ -11,7 +11,7 @@ from collections.abc import Container, Iterator
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
 
-VERSION = 4
+VERSION = 3
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.

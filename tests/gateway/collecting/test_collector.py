@@ -243,5 +243,5 @@ async def test_what_is_stored_is_averaged_told_its_row_and_what_is_rejected_is_n
     assert [snapshot.at for snapshot, _ in bench.averaged] == [body["ts"] for _, body in stored]
     assert {flag for snapshot, _ in bench.averaged for flag in snapshot.flags.values()} == {Flag.NO_COMMUNICATION}
     monkeypatch.setattr(outbox, "store", lambda *_, **__: 0)
-    bench.collector._store(bench.collector.state.stations["a"], bench.averaged[0][0])
+    bench.collector._store(bench.collector.state.stations["a"], bench.averaged[0][0], unsynced=False)
     assert len(bench.averaged) == len(rows)
