@@ -25,14 +25,15 @@ def judged(truth: Truth, received: Received, rules: Rules) -> list[Judgement]:
     """Judge every instrument of a truth."""
     return [
         judge(
-            name, _longest(every, received, name), tuple(truth.shown(name)), received.of(name), received.again[name],
+            name, longest(every, received, name), tuple(truth.shown(name)), received.of(name), received.again[name],
             replace(rules, digits=received.digits.get(name, {})),
         )
         for name, every in truth.instruments.items()
     ]  # fmt: skip
 
 
-def _longest(every: int, received: Received, name: str) -> int:
+def longest(every: int, received: Received, name: str) -> int:
+    """Give how long (ms) an instrument may say nothing, as its meta promises."""
     return max(every, CHANGES) if name in received.changes else every
 
 

@@ -6,7 +6,9 @@ Those that were not heard for long are compared with a Read now and then: a subs
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from asyncua import ua
@@ -28,6 +30,8 @@ RETRY_S, LONGEST_RETRY_S = 10.0, 600.0
 """How long nodes that could not be monitored wait for the next try: at first, and at most, twice as long each time."""
 COMPARE_S = 300.0
 """How often nodes that were not heard are read and compared."""
+_WHOLE_S = 0.2
+"""The longest wait for the other messages of a publication: what changed at one time stays together."""
 _PERIODS = 3
 """Publishing intervals within which a change that a Read has seen must have been told."""
 
@@ -86,7 +90,8 @@ class Follower:
             OSError, UaError: as the library has them; what comes from a half-made subscription is not to be used.
 
         """
-        readings = await self._session.cycle(self._asked.instrument.name, self._asked.plan)
+        await self._session.look(self._asked.plan)
+        readings = await self._session.once(self._nodes(), len(self._asked.plan.nodes))
         snapshot = self.changes.begin(readings, self._now(), self._clock())
         try:
             await self._monitor()
@@ -108,6 +113,10 @@ class Follower:
         self._subscriptions.check()
         await self._poll(again=again)
         await self._compare()
+        if self._feed is not None:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_WHOLE_S):
+                    await self._feed.whole.wait()
         return self.changes.drain(self._now(), self._clock())
 
     async def _monitor(self) -> None:

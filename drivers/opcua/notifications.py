@@ -34,12 +34,14 @@ class Notification:
     """What a server published of a subscription: its changes in order, each with the handle we gave its node.
 
     Without `items` and `ended` it is a sign of life alone. `ended`: the status with which the subscription ended.
+    `more`: what changed at the same time goes on in another message.
     """
 
     subscription: int
     sequence: int
     items: Sequence[tuple[int, Reading]] = ()
     ended: int | None = None
+    more: bool = False
 
 
 class _Unusual(ValueError):
@@ -64,7 +66,7 @@ def _parsed(data: bytes) -> Notification:
     if kind != _PUBLISH_RESPONSE or result or diagnostics or strings > 0 or any(header):
         raise _Unusual
     place = _HEAD.size + 4 * max(available, 0)
-    _, sequence, _, count = _MESSAGE.unpack_from(data, place)
+    more, sequence, _, count = _MESSAGE.unpack_from(data, place)
     place += _MESSAGE.size
     items: list[tuple[int, Reading]] = []
     ended = None
@@ -80,7 +82,7 @@ def _parsed(data: bytes) -> Notification:
         else:
             raise _Unusual
         place += length
-    return Notification(subscription, sequence, items, ended)
+    return Notification(subscription, sequence, items, ended, more)
 
 
 def _items(data: bytes, place: int, items: list[tuple[int, Reading]]) -> None:

@@ -6,7 +6,7 @@ Reading is all it does: no write, no method call. The library's own reconnecting
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -106,10 +106,11 @@ class Session:
         if name not in self._questions:
             nodes = self.nodes(name, plan)
             self._questions[name] = self._asking(nodes, tuple(nodes))
-        readings = [_ABSENT] * len(plan.nodes)
-        for place, reading in await self._answers(self._questions[name]):
-            readings[place] = reading
-        return readings
+        return _placed(await self._answers(self._questions[name]), len(plan.nodes))
+
+    async def once(self, nodes: Mapping[int, ua.NodeId], count: int) -> list[Reading]:
+        """Ask all of an instrument's `count` nodes that the server may have, and keep no question for a next time."""
+        return _placed(await self._answers(self._asking(nodes, tuple(nodes))), count)
 
     async def read(self, nodes: Mapping[int, ua.NodeId], places: Collection[int]) -> list[tuple[int, Reading]]:
         """Ask some of an instrument's nodes, by index into its plan."""
@@ -126,6 +127,13 @@ class Session:
                 raise ValueError(say("{count} results came for {nodes} nodes", count=len(answers), nodes=len(places)))
             readings += zip(places, map(reading_of, answers), strict=True)
         return readings
+
+
+def _placed(answers: Iterable[tuple[int, Reading]], count: int) -> list[Reading]:
+    readings = [_ABSENT] * count
+    for place, reading in answers:
+        readings[place] = reading
+    return readings
 
 
 @dataclass(frozen=True, slots=True)

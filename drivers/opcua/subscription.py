@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from asyncua import ua
 from asyncua.common.utils import Buffer
 from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.status_codes import StatusCodes
 from asyncua.ua.ua_binary import struct_from_binary
-from asyncua.ua.uaerrors import UaError
+from asyncua.ua.uaerrors import BadTooManyPublishRequests, UaError
 
 from parkgate.config.language import say
 from parkgate.drivers.opcua.changes import Changes
@@ -27,6 +27,8 @@ from parkgate.drivers.opcua.session import Session, reading_of
 
 SILENT_FACTOR = 3
 """So many times the keep-alive time may pass without a sign of life before a subscription is taken for dead."""
+LISTENERS = 3
+"""Publish requests that wait at a server for each subscription: no message waits for the way of the one before."""
 _MOST_AT_ONCE = 500
 """Changes a server is asked to publish in one message, which is one slice of the event loop."""
 _CHANGES = 0xFFFF_FFFF
@@ -42,13 +44,17 @@ _NO_FILTER = frozenset(
 
 @dataclass(slots=True)
 class Feed:
-    """One subscription: how long (s) it may be silent, when it was heard last, and the number of its last message."""
+    """One subscription: how long (s) it may be silent, when it was heard last, and the number of its last message.
+
+    `whole` is set while no message of a publication is still on its way.
+    """
 
     number: int
     publishing: float
     quiet: float
     heard: float
     sequence: int = 0
+    whole: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +130,9 @@ class Subscriptions:
         alive = made.RevisedPublishingInterval * max(1, made.RevisedMaxKeepAliveCount) / 1000
         quiet = SILENT_FACTOR * alive + self._timeout
         feed = Feed(made.SubscriptionId, made.RevisedPublishingInterval, quiet, self._clock())
+        feed.whole.set()
         self._feeds[key] = self._by_number[feed.number] = feed
-        self._listeners.append(asyncio.create_task(self._listen()))
+        self._listeners += [asyncio.create_task(self._listen()) for _ in range(LISTENERS)]
         return feed
 
     async def monitor(
@@ -189,7 +196,7 @@ class Subscriptions:
         return await self._session.client.uaclient._send_request(request, patience)  # noqa: SLF001  # see above
 
     async def _listen(self) -> None:
-        """Ask for what is published, for ever; there are as many listeners as subscriptions."""
+        """Ask for what is published, for ever; the messages come in their order, since a session has one connection."""
         while self._fault is None:
             request = ua.PublishRequest()
             request.Parameters.SubscriptionAcknowledgements = self._acknowledge
@@ -197,6 +204,10 @@ class Subscriptions:
             try:
                 data = await self._send(request, patience=0)
                 self._hear(parse(bytes(data)) or _by_library(data))
+            except BadTooManyPublishRequests as error:
+                if sum(not task.done() for task in self._listeners) > 1:
+                    return  # the others are as many as it takes
+                self._fault = error
             except LIBRARY as error:
                 self._fault = error
 
@@ -205,6 +216,10 @@ class Subscriptions:
         if feed is None:
             return
         feed.heard = self._clock()
+        if told.more:
+            feed.whole.clear()
+        else:
+            feed.whole.set()
         if told.ended is not None:
             self._fault = UaError(ua.StatusCode(ua.UInt32(told.ended)).name)
         if not told.items:
@@ -235,7 +250,7 @@ def _by_library(data: Buffer) -> Notification:
             items += [(each.ClientHandle, reading_of(each.Value)) for each in part.MonitoredItems]
         elif isinstance(part, ua.StatusChangeNotification):
             ended = part.Status.value
-    return Notification(result.SubscriptionId, message.SequenceNumber, items, ended)
+    return Notification(result.SubscriptionId, message.SequenceNumber, items, ended, result.MoreNotifications)
 
 
 def worse(made: Iterable[Monitored], feed: Feed, pace: Pace) -> Iterator[str]:

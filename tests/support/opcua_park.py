@@ -92,8 +92,11 @@ async def bare(port=0, prepare=None):
     async with server:
         park = Bare(server, space, f"opc.tcp://127.0.0.1:{server.bserver.port}/bare")
         yield park
+        server.bserver._server.close()  # nobody comes again
         for client in tuple(server.bserver.clients):
             client.transport.close()
+        for session in tuple(server.iserver._external_sessions.values()):
+            await session.close_session()  # one that has subscriptions would outlive its connection
         await park.until_no_client()
 
 

@@ -36,9 +36,10 @@ VALUES = st.builds(
 )
 
 
-def response(*parts, subscription=7, sequence=3, available=()):
+def response(*parts, subscription=7, sequence=3, available=(), more=False):
     said = ua.PublishResponse()
     said.Parameters.SubscriptionId = subscription
+    said.Parameters.MoreNotifications = more
     said.Parameters.AvailableSequenceNumbers = list(available)
     said.Parameters.NotificationMessage.SequenceNumber = sequence
     said.Parameters.NotificationMessage.NotificationData = list(parts)
@@ -50,9 +51,11 @@ def changes(*values):
     return ua.DataChangeNotification(MonitoredItems=items)
 
 
-@given(st.lists(st.lists(VALUES, max_size=4), max_size=3), st.lists(st.integers(0, 2**32 - 1), max_size=3))
-def test_what_changed_is_read_as_the_library_reads_it(parts, available):
-    data = struct_to_binary(response(*(changes(*values) for values in parts), available=available))
+@given(
+    st.lists(st.lists(VALUES, max_size=4), max_size=3), st.lists(st.integers(0, 2**32 - 1), max_size=3), st.booleans()
+)
+def test_what_changed_is_read_as_the_library_reads_it(parts, available, more):
+    data = struct_to_binary(response(*(changes(*values) for values in parts), available=available, more=more))
     found = parse(data)
     assert found == _by_library(Buffer(data))
     assert len(found.items) == sum(map(len, parts))
@@ -75,10 +78,10 @@ def ticks(milliseconds):
     return milliseconds * 10_000 + 116_444_736_000_000_000
 
 
-def raw(*items):
+def raw(*items, more=0):
     body = struct.pack("<i", len(items)) + b"".join(items) + struct.pack("<i", -1)
     head = struct.pack("<4sqIIBi3sIi", bytes.fromhex("01003d03"), 0, 1, 0, 0, -1, bytes(3), 7, -1)
-    message = struct.pack("<BIqi", 0, 3, 0, 1)
+    message = struct.pack("<BIqi", more, 3, 0, 1)
     return (
         head
         + message

@@ -12,6 +12,7 @@ from support.opcua_park import T0, Wire, bare, datavalue, followed, instrument, 
 from parkgate.config.flag import Flag
 from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.opcua import follower
+from parkgate.drivers.opcua.codec import Reading
 from parkgate.drivers.opcua.driver import OpcUaDriver
 from parkgate.drivers.opcua.notifications import Notification
 
@@ -284,6 +285,49 @@ async def test_where_a_server_makes_no_subscription_its_instruments_are_read_and
                 await opened.read(tank)
                 assert not any("makes no subscription" in each for each in opened.standing(tank).remarks)
                 assert len(subscriptions(park)) == 1
+
+
+async def test_a_server_that_takes_few_publish_requests_is_asked_with_fewer():
+    tank = followed(point("a"))
+    async with bare() as park:
+        await park.write(a=datavalue(1.0))
+        async with driver(park.url, tank) as opened:
+            subscriptions_, waiting = opened._open.subscriptions, []
+            send = subscriptions_._send
+
+            async def refuse(request, patience=None):
+                if isinstance(request, ua.PublishRequest):
+                    if waiting:
+                        raise ua.uaerrors.BadTooManyPublishRequests
+                    waiting.append(request)
+                try:
+                    return await send(request, patience)
+                finally:
+                    waiting.clear()
+
+            subscriptions_._send = refuse
+            await opened.read(tank)
+            for value in (2.0, 3.0):
+                await park.write(a=datavalue(value))
+                await told(opened, tank, has(0, value))
+            assert [task.done() for task in subscriptions_._listeners].count(False) == 1
+
+
+async def test_what_changed_at_one_time_stays_together_however_many_messages_it_takes():
+    tank = followed(point("a"), point("b"))
+    async with bare() as park:
+        await park.write(a=datavalue(1.0), b=datavalue(2.0))
+        async with driver(park.url, tank) as opened:
+            await opened.read(tank)
+            subscriptions_ = opened._open.subscriptions
+            (feed,) = subscriptions_._feeds.values()
+            first, second = ((place, Reading(5.0, 0, T0 + 1)) for place in (0, 1))
+            subscriptions_._hear(Notification(feed.number, 1, [first], more=True))
+            turn = asyncio.create_task(opened.read(tank))
+            await asyncio.sleep(0)
+            subscriptions_._hear(Notification(feed.number, 2, [second]))
+            (changed,) = await turn
+    assert (changed.values, changed.dropped) == ((5.0, 5.0), 0)
 
 
 async def test_an_overflow_in_the_server_is_declared():
