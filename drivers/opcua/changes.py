@@ -70,6 +70,11 @@ class Changes:
             self._dropped += 1
         self._waiting.append((place, reading))
 
+    @property
+    def waiting(self) -> int:
+        """How many changes wait for the next turn."""
+        return len(self._waiting)
+
     def tear(self) -> None:
         """Take that notifications never came: at least one change is missing."""
         self.torn = True

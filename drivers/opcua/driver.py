@@ -26,6 +26,7 @@ from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
+from parkgate.drivers.opcua.changes import Changes
 from parkgate.drivers.opcua.codec import Reading, judge
 from parkgate.drivers.opcua.follower import Asked, Follower
 from parkgate.drivers.opcua.plan import endpoint, plan
@@ -95,6 +96,7 @@ class OpcUaDriver:
         self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
+        self._unread: dict[str, Changes] = {}
         self._said: dict[str, Sequence[Reading]] = {}
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._identities: list[Identity | None] = []
@@ -129,6 +131,8 @@ class OpcUaDriver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the session on the server, the channel and the socket; a server that is gone is not waited for."""
+        if self._open is not None:
+            self._unread |= {name: each.changes for name, each in self._open.followers.items() if each.changes.waiting}
         self._open = None
         await self._stack.aclose()
 
@@ -181,7 +185,9 @@ class OpcUaDriver:
             snapshots = await follower.drain()
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
-            snapshots = [await follower.begin()]
+            first = await follower.begin()
+            unread = self._unread.pop(name, None)  # what came before the line was lost, while others had their turns
+            snapshots = [*(unread.drain(self._now(), self._clock()) if unread else ()), first]
             line.followers[name] = follower
             self._said[name] = follower.changes.known
         self._remarks[name] = follower.remarks

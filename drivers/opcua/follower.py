@@ -107,10 +107,17 @@ class Follower:
             OSError, UaError: as the library has them.
 
         """
+        try:
+            self._subscriptions.check()
+        except ConnectionError:
+            if not self.changes.waiting:
+                raise
+            return self.changes.drain(
+                self._now(), self._clock()
+            )  # what did come is told; the loss is, at the next turn
         again = bool(self._left) and self._clock() >= self._retry_at
         if again:
             await self._monitor()
-        self._subscriptions.check()
         await self._poll(again=again)
         await self._compare()
         if self._feed is not None:

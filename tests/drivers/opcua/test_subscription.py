@@ -179,7 +179,7 @@ async def test_a_server_that_knows_no_deadband_tells_every_change_and_standing_s
     create = monitored_item_service.MonitoredItemService._create_data_change_monitored_item
 
     async def refuse(self, asked):
-        if isinstance(asked.RequestedParameters.Filter, ua.DataChangeFilter):
+        if hasattr(asked.RequestedParameters.Filter, "DeadbandValue"):
             bad = ua.StatusCode(ua.UInt32(ua.StatusCodes.BadMonitoredItemFilterUnsupported))
             return ua.MonitoredItemCreateResult(StatusCode=bad)
         return await create(self, asked)
@@ -321,11 +321,14 @@ async def test_what_changed_at_one_time_stays_together_however_many_messages_it_
             await opened.read(tank)
             subscriptions_ = opened._open.subscriptions
             (feed,) = subscriptions_._feeds.values()
+            async with asyncio.timeout(20):
+                while not feed.sequence:  # the server tells first what was read already
+                    await asyncio.sleep(0.005)
             first, second = ((place, Reading(5.0, 0, T0 + 1)) for place in (0, 1))
-            subscriptions_._hear(Notification(feed.number, 1, [first], more=True))
+            subscriptions_._hear(Notification(feed.number, feed.sequence + 1, [first], more=True))
             turn = asyncio.create_task(opened.read(tank))
             await asyncio.sleep(0)
-            subscriptions_._hear(Notification(feed.number, 2, [second]))
+            subscriptions_._hear(Notification(feed.number, feed.sequence + 1, [second]))
             (changed,) = await turn
     assert (changed.values, changed.dropped) == ((5.0, 5.0), 0)
 
@@ -437,6 +440,32 @@ async def test_a_connection_that_goes_down_is_unreachable_at_the_next_turn():
                 await told(opened, tank, lambda _: False)
         async with opened:
             assert (await opened.read(tank))[0].values == (1.0,)
+
+
+async def test_what_came_before_a_loss_is_told_by_every_instrument_of_the_line():
+    tanks = [followed(point(name), name=name) for name in ("a", "b")]
+    async with bare() as park, Wire(park.url) as wire:
+        await park.write(a=datavalue(1.0), b=datavalue(2.0))
+        opened = driver(wire.url, *tanks)
+        async with opened:
+            for tank in tanks:
+                await opened.read(tank)
+            await park.write(a=datavalue(3.0, source=T0 + 1), b=datavalue(4.0, source=T0 + 1))
+            changes = [each.changes for each in opened._open.followers.values()]
+            async with asyncio.timeout(20):
+                while not all(any(one.value > 2.0 for _, one in each._waiting) for each in changes):
+                    await asyncio.sleep(0.005)
+                wire.sever()
+                while opened._open.session.connected:
+                    await asyncio.sleep(0.005)
+            (changed,) = await opened.read(tanks[0])
+            assert (changed.at, changed.values) == (T0 + 1, (3.0,))
+            with pytest.raises(Unreachable):
+                await opened.read(tanks[0])
+        await park.write(b=datavalue(5.0, source=T0 + 2))
+        async with opened:
+            assert [each.values for each in await opened.read(tanks[0])] == [(3.0,)]
+            assert [(each.at - T0, each.values) for each in await opened.read(tanks[1])] == [(1, (4.0,)), (2, (5.0,))]
 
 
 async def test_read_and_followed_instruments_share_a_session():
