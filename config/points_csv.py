@@ -147,6 +147,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "scale": float,
     "offset": float,
     "invalid": lambda cell: [_number(each) for each in cell.split()],
+    "deadband": lambda cell: cell if cell.endswith("%") else float(cell),
     "enabled": lambda cell: _TRUTHS[cell.lower()],
 }
 _EXAMPLES = {
@@ -155,5 +156,6 @@ _EXAMPLES = {
     "scale": "0.1",
     "offset": "-40",
     "invalid": "0xFFFF 0x7FFF",
+    "deadband": "0.5",
     "enabled": "true",
 }

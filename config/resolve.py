@@ -19,7 +19,7 @@ from parkgate.config.problem import shown, suggestion
 from parkgate.config.profile import Point, Profile, State, Switch, Whole
 from parkgate.config.profile_file import check_point, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
-from parkgate.config.site import Instrument, Labels, Level
+from parkgate.config.site import Acquisition, Instrument, Labels, Level
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
 """Where a gateway's own profiles are, for all its site files."""
@@ -47,6 +47,8 @@ class Entry(Model):
     node: str | None = None
     profile: str
     every: Milliseconds
+    acquisition: Acquisition | None = None
+    sampling: Milliseconds | None = None
     pause: Milliseconds | None = None
     response: Milliseconds | None = None
     safety: Switch | None = None
@@ -122,6 +124,8 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         line=entry.line,
         unit=entry.unit,
         every=entry.every,
+        acquisition=entry.acquisition or ("subscription" if profile.protocol == "opcua" else "read"),
+        sampling=entry.sampling,
         profile=profile.name,
         manual=profile.manual,
         protocol=profile.protocol,

@@ -16,6 +16,9 @@ Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
 
 
+Acquisition = Literal["subscription", "read"]
+"""How the values of an OPC UA instrument come: told by the server as they change, or read all in each period."""
+
 Security = Literal[
     "none",
     "Basic256Sha256/Sign",
@@ -128,10 +131,12 @@ class Instrument(Model):
     """An instrument as the agent uses it: the site's entry and its profile made one.
 
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
-    `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
-    least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
-    answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
-    the last of `states` may stay the same; None where that is no heartbeat but a state like the others.
+    `every` is in milliseconds. `acquisition`: how its values come; of a subscription `sampling` is how often (ms) the
+    server looks at a node, None for a tenth of `every`. `safety`: its undelivered snapshots are the last to leave a
+    full disk. `pause`: the least silence (ms) between its answer and the next question to it. `response`: how long (ms)
+    it takes to begin an answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long
+    (ms) the reading of the last of `states` may stay the same; None where that is no heartbeat but a state like the
+    others.
     """
 
     name: Level
@@ -140,6 +145,8 @@ class Instrument(Model):
     line: Level
     unit: Annotated[Whole, Field(ge=0, le=255)] = 1
     every: Milliseconds
+    acquisition: Acquisition = "read"
+    sampling: Milliseconds | None = None
     profile: str
     manual: str = ""
     protocol: Protocol

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -27,11 +27,14 @@ class Standing:
     """How an instrument stands with its driver.
 
     `unsupported`: the names of the points that it refuses; they are asked again rarely. `rests`: the seconds until it
-    is asked again where it has been silent for long, else 0.
+    is asked again where it has been silent for long, else 0. `reasons`: why points have no usable value, by name, where
+    the instrument says more than the flag. `remarks`: what it does otherwise than was asked, for people.
     """
 
     unsupported: tuple[str, ...] = ()
     rests: float = 0.0
+    reasons: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 class Driver(Protocol):
@@ -51,9 +54,10 @@ class Driver(Protocol):
     ) -> None: ...
 
     async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:
-        """Ask one instrument and give what it said: one snapshot for a poll.
+        """Ask one instrument and give what it said: one snapshot for a poll, any number where it reports changes.
 
-        Where that takes several questions, `between` is called between them.
+        The first read after entering gives a full one. Where that takes several questions, `between` is called between
+        them.
         """
         ...
 

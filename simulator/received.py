@@ -30,6 +30,8 @@ class Received:
 
     digits: dict[str, dict[str, int]] = field(default_factory=dict)
     """By instrument and point, how many digits behind the point its meta promises."""
+    changes: set[str] = field(default_factory=set)
+    """The instruments whose meta says that they report changes."""
     snapshots: dict[str, dict[tuple[str, int], Snapshot]] = field(default_factory=lambda: defaultdict(dict))
     again: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -44,6 +46,8 @@ class Received:
             return
         if levels[4] == "meta":
             self.digits[levels[5]] = _digits(told)
+            if isinstance(told, dict) and told.get("report") == "change":
+                self.changes.add(levels[5])
             return
         live = levels[4] == "data"
         for record in [told] if live else told if isinstance(told, list) else []:

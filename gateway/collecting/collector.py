@@ -20,7 +20,7 @@ from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Driver, Now, Standing
 from parkgate.drivers.faults import Fault, Unreachable
 from parkgate.drivers.identity import Identity
-from parkgate.drivers.snapshot import Snapshot, unread
+from parkgate.drivers.snapshot import Snapshot, onto, unread
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.collecting.origins import Origins
@@ -51,7 +51,10 @@ Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
 
 @dataclass(slots=True)
 class Station:
-    """An instrument as its line's loop keeps it: how it is judged and encoded, and what became of its turns."""
+    """An instrument as its line's loop keeps it: how it is judged and encoded, and what became of its turns.
+
+    `latest` is what was said of every point by the last snapshot.
+    """
 
     instrument: Instrument
     series: Series
@@ -62,6 +65,7 @@ class Station:
     identity: Identity | None = None
     reads: int = 0
     failed: int = 0
+    dropped: int = 0
     fault: str = ""
     latest: Snapshot | None = None
 
@@ -183,6 +187,7 @@ class Collector:
             await self._identify(station)
             for snapshot in snapshots:
                 self._store(station, self._origins.judge(station.judge(snapshot)))
+                self._declare(station, snapshot.dropped)
         except Fault as fault:
             self._failed(station, fault)
         except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
@@ -246,9 +251,16 @@ class Collector:
         await self._stack.aclose()
 
     def _store(self, station: Station, snapshot: Snapshot) -> None:
-        station.latest = snapshot
+        if not snapshot.late:
+            station.latest = onto(snapshot, station.latest)
         encode, unsynced = station.encode, self._unsynced(snapshot.at)
         self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced))
+
+    def _declare(self, station: Station, dropped: int) -> None:
+        """Say that changes of an instrument were never told to us."""
+        if dropped:
+            station.dropped += dropped
+            self._tell("overflow", station.instrument.name, count=dropped)
 
     def _up(self) -> None:
         self._broken = 0

@@ -27,6 +27,7 @@ from parkgate.gateway.storing.inspect import inspect
 
 HELP = "show the state of a site: lines, instruments, uplinks, outbox"
 _MIB = 1024 * 1024
+_MOST_NAMED = 20
 _FEW = 10
 """Days of outage below which the tenths matter."""
 _GOOD = frozenset({"up", "answering", "online"})
@@ -91,7 +92,7 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_instruments(answer["instruments"], answer["now"]))
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
-    for note in (*_faults(answer), *_unsupported(answer)):
+    for note in (*_faults(answer), *_unsupported(answer), *_remarks(answer)):
         console.print(note)
 
 
@@ -134,6 +135,25 @@ def _unsupported(answer: Mapping[str, Any]) -> Iterable[Text]:
         if names := ", ".join(each.get("unsupported", ())):
             said = say("it has no {names}; compare their addresses in the profile with the manual", names=names)
             yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
+
+
+def _remarks(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Say why points have no usable value, those of one reason together, and what else is not as it was asked for."""
+    for each in answer["instruments"]:
+        because: dict[str, list[str]] = {}
+        for point, reason in each.get("reasons", {}).items():
+            because.setdefault(reason, []).append(point)
+        said = [say("{reason}: {points}", reason=why, points=_listed(points)) for why, points in because.items()]
+        said += each.get("remarks", ())
+        if dropped := each.get("dropped"):
+            said.append(say("{count} changes were lost before they were told", count=dropped))
+        for sentence in said:
+            yield Text.assemble((f"{each['name']}: ", "bold"), sentence, style="yellow")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = say(" and {count} more", count=len(names) - _MOST_NAMED) if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:

@@ -83,6 +83,7 @@ def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tup
         "manual": instrument.manual,
         "protocol": instrument.protocol,
         "every": instrument.every,
+        "report": "change" if instrument.acquisition == "subscription" else "",
         "safety": instrument.safety,
         "simulated": simulated,
     }

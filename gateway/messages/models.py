@@ -79,6 +79,9 @@ class Meta(Record):
     manual: str = ""
     protocol: str
     every: int = Field(description="Period, milliseconds.")
+    report: Literal["change"] | None = Field(
+        default=None, description="Snapshots name only what changed; a full one comes at least once a minute or period."
+    )
     safety: bool = Field(default=False, description="It warns people; its readings are the last to leave a full disk.")
     simulated: bool = Field(default=False, description="It says that it is simulated: its values measure nothing.")
     points: dict[str, PointMeta]

@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parkgate.config.site import Instrument
-from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.drivers.snapshot import Snapshot, Value, full_every
 
 MOST_PERIODS = 3
 """Periods that the time between two readings counts at most: what nobody watched is no proof that nothing moved."""
@@ -45,14 +45,16 @@ class Freshness:
     source hangs repeats an old source time. A turn without an answer refreshes nothing, and a silence of any length
     ages by `MOST_PERIODS` at most; behind it the count goes on. If it began anew, a line that loses an answer now and
     then would let a frozen value pass for ever; if all of the silence counted, the first reading behind a long one
-    would be called stale though nobody has seen it stand.
+    would be called stale though nobody has seen it stand. What a subscription does not tell stands: there the time from
+    one full snapshot to the next counts.
     """
 
     __slots__ = ("_every_point", "_heartbeat", "_most", "_now", "_points")
 
     def __init__(self, instrument: Instrument, now: Callable[[], float]) -> None:
         self._now = now
-        self._most = float(MOST_PERIODS * instrument.every)
+        followed = instrument.acquisition == "subscription"
+        self._most = float(full_every(instrument) + instrument.every if followed else MOST_PERIODS * instrument.every)
         self._heartbeat = None if instrument.heartbeat is None else _Watched(instrument.heartbeat)
         self._every_point = range(len(instrument.points))
         self._points = tuple(

@@ -67,7 +67,7 @@ class Wire:
         said = self.answer(instrument.name, self.clock.elapsed)
         if isinstance(said, Exception):
             raise said
-        return (Snapshot(instrument.name, self.clock.now(), (said,)),)
+        return said if isinstance(said, list) else (Snapshot(instrument.name, self.clock.now(), (said,)),)
 
     def standing(self, instrument):
         return Standing()
@@ -91,6 +91,7 @@ class Bench:
         self.outbox = outbox
         self.told = []
         self.reasons = []
+        self.details = []
         self.clock = Jumping(seconds)
         self.wire = Wire(self.clock, answer)
         self.changes = 0
@@ -109,9 +110,10 @@ class Bench:
         )  # fmt: skip
         self.collector = Collector(LINE, stations, given, self.heart)
 
-    def tell(self, name, subject, reason=None):
+    def tell(self, name, subject, reason=None, **detail):
         self.told.append((name, subject))
         self.reasons.append(reason)
+        self.details.append(detail)
 
     def changed(self):
         self.changes += 1

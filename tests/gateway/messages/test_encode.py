@@ -270,3 +270,10 @@ def _leaves(value):
     if isinstance(value, dict):
         value = list(value.values())
     return [leaf for each in value for leaf in _leaves(each)] if isinstance(value, list) else [value]
+
+
+def test_only_an_instrument_that_is_followed_says_that_it_reports_changes():
+    for more, told in (({}, None), ({"protocol": "opcua", "acquisition": "subscription"}, "change")):
+        _, body = encode.meta("x/y/stack-1", instrument("a", **more))
+        assert models.Meta.model_validate_json(body).report == told
+        assert ("report" in json.loads(body)) is bool(told)

@@ -95,6 +95,18 @@ def test_a_turn_without_an_answer_neither_refreshes_nor_ages_by_more_than_it_may
     assert fresh.turn(7) == {0: Flag.STALE}
 
 
+def test_what_a_subscription_does_not_tell_stands_and_a_silence_counts_as_one_full_snapshot_at_most():
+    about = instrument(10_000, None).model_copy(update={"protocol": "opcua", "acquisition": "subscription"})
+    bench = Bench(about)
+    seen = Snapshot("i", 0, (None, 7), absent=frozenset({0}))
+    assert bench.turn(7, 7) == {}
+    for seconds in (2.0, 2.0, 1.0, 5.0, 0.5):
+        bench.seconds += seconds
+        assert dict(bench.judge(seen).flags) == {}, "a report that does not name it says nothing of it"
+    assert bench.turn(7, 7, after=0.0) == {}, "5 s and a period count at most: more was not watched"
+    assert bench.turn(7, 7, after=5.0) == {0: Flag.STALE}
+
+
 def test_the_stamps_of_a_wall_clock_that_is_stepped_age_nothing():
     bench = Bench(instrument(5_000, heartbeat=5_000))
     for at in (0, 10**12, -(10**12), 5, 5, 10**15):
