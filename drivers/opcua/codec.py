@@ -152,7 +152,7 @@ class Decoder:
             elif doubtful:
                 uncertain.add(number)
             if value is not None:
-                times[number] = _time(reading, now)
+                times[number] = time_of(reading, now)
         at = max((time for number, time in times.items() if number not in flags), default=now)
         return Snapshot(
             instrument=self._name,
@@ -165,7 +165,8 @@ class Decoder:
         )
 
 
-def _time(reading: Reading, now: int) -> int:
+def time_of(reading: Reading, now: int) -> int:
+    """Give the time of a reading, ms UTC: the source's own, else the server's, else `now`."""
     for time in (reading.source, reading.server):
         if time is not None and 0 < time < _LAST_TIME:
             return time

@@ -28,6 +28,7 @@ from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
+from parkgate.drivers.opcua.history import History, Link
 from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.snapshot import Snapshot
@@ -117,9 +118,11 @@ class OpcUaDriver:
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
         self._asked: dict[str, _Asked] = {}
+        self.history = History(_reading)
         for instrument in instruments:
             nodes = plan(instrument)
-            self._asked[instrument.name] = _Asked(nodes, Decoder(instrument, nodes))
+            asked = self._asked[instrument.name] = _Asked(nodes, Decoder(instrument, nodes))
+            self.history.add(instrument, asked.plan, asked.decoder)
         self._stack = AsyncExitStack()
         self._session: _Session | None = None
         self._identities: list[Identity | None] = []
@@ -144,6 +147,7 @@ class OpcUaDriver:
                 raise self._refused(error) from error
             self._session = session
             self._stack = stack.pop_all()
+        self.history.begin()
         return self
 
     async def __aexit__(
@@ -158,7 +162,9 @@ class OpcUaDriver:
         return Standing()
 
     async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:  # noqa: ARG002  # one cycle
-        """Ask all nodes of an instrument's points and states in one cycle; one snapshot, timed by the source.
+        """Ask all nodes of an instrument's points and states in one cycle: a snapshot, timed by the source.
+
+        Before it stand, marked as late, snapshots of what an outage made it miss.
 
         Raises:
             Silent: no answer in time, though the server itself answers: a device behind it is slow or gone.
@@ -181,7 +187,10 @@ class OpcUaDriver:
                 where=where,
                 hint=say("If this recurs, tell the server's vendor; the other instruments go on."),
             ) from error
-        return (asked.decoder.decode(readings, self._now()),)
+        now = self._now()
+        self.history.note(instrument, dict(enumerate(readings)), now)
+        link = Link(session.client.uaclient, session.namespaces, session.limit)
+        return *await self.history.more(instrument, link), asked.decoder.decode(readings, now)
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask the server once for its build information, which stands for every instrument of it.

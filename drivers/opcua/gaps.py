@@ -1,0 +1,178 @@
+"""What an instrument's nodes delivered last, and which intervals were missed since: node by node, pure.
+
+Every node has its own source, which may have its own clock, so each has its own edges: a missed value is strictly newer
+than the newest that was delivered, and strictly older than the first one behind the gap. Nothing comes twice then.
+"""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from parkgate.config.flag import Flag
+from parkgate.drivers.driver import Recalled
+from parkgate.drivers.opcua.codec import Reading, judge, time_of
+from parkgate.drivers.opcua.plan import NodeAddress, Plan
+
+DAY = 86_400_000
+LONGEST = 7 * DAY
+"""Milliseconds of a gap that are filled, its newest; what is older is declared: no line reads for days."""
+MOST_GAPS = 20
+"""Gaps that wait to be filled; of more, the oldest is declared."""
+_NOTHING_SAID = frozenset({Flag.NO_COMMUNICATION, Flag.BAD_CONFIGURATION})
+
+Span = tuple[int, int]
+"""What was missed of a node: strictly after the first, strictly before the second (ms UTC)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """An interval that was missed: `spans` by node, of those alone that said something new behind it.
+
+    `start` and `end` are the newest edges of all nodes. `held` are the readings of the state nodes that were in force
+    when it began; `after` those that came first behind it.
+    """
+
+    start: int
+    end: int
+    spans: Mapping[int, Span]
+    held: Mapping[int, Reading] = field(default_factory=dict)
+    after: Mapping[int, Reading] = field(default_factory=dict)
+    count: int = 0
+
+
+class Delivered:
+    """What was delivered of one instrument, by the index of its nodes in the plan, and what was missed."""
+
+    def __init__(self, plan: Plan) -> None:
+        self.gaps: deque[Gap] = deque()
+        self.told: list[Recalled] = []
+        self._keys = tuple(map(_key, plan.nodes))
+        self._states = frozenset(plan.states)
+        self._newest: dict[int, int] = {}
+        self._held: dict[int, Reading] = {}
+        self._before: tuple[dict[int, int], dict[int, Reading]] | None = None
+
+    @property
+    def known(self) -> bool:
+        """Tell whether anything was delivered so far."""
+        return bool(self._newest)
+
+    def lose(self) -> None:
+        """Note that from now on something may be missed, until something is delivered again."""
+        if self._before is None and self._newest:
+            self._before = dict(self._newest), dict(self._held)
+
+    def note(self, readings: Mapping[int, Reading], now: int) -> None:
+        """Note what was delivered, by node, `now` (ms UTC): the first behind a loss ends the gap.
+
+        A node that cannot be reached, or is none, says nothing.
+        """
+        said = {place: each for place, each in readings.items() if judge(each.status)[0] not in _NOTHING_SAID}
+        times = {place: time_of(reading, now) for place, reading in said.items()}
+        if times and self._before is not None:
+            (newest, held), self._before = self._before, None
+            self._missed(newest, held, times, {place: said[place] for place in self._states & said.keys()})
+        for place, time in times.items():
+            old = self._newest.get(place, time)
+            # A clock that is put back a little could let what was delivered come again out of the history.
+            self._newest[place] = time if time > old or time < old - DAY else old
+        self._held |= {place: readings[place] for place in self._states & readings.keys()}
+
+    def _missed(
+        self, newest: Mapping[int, int], held: Mapping[int, Reading],
+        first: Mapping[int, int], after: Mapping[int, Reading],
+    ) -> None:  # fmt: skip
+        """Take the gap between what was the newest of each node and what came first behind it."""
+        start, end = max(newest.values()), max(first.values())
+        if any(first[place] < newest[place] for place in first.keys() & newest.keys()):
+            self.told.append(Recalled(end, start, reason="clock-set-back"))
+        begin = max(start - DAY, end - LONGEST)
+        if start < end - LONGEST:
+            self.told.append(Recalled(start, end - LONGEST, reason="too-long"))
+            start = end - LONGEST
+        edges = {place: (max(since, begin), first.get(place, end)) for place, since in newest.items()}
+        # Of a state it counts, too, that it said something new at once: until then the old reading was in force.
+        spans = {place: edge for place, edge in edges.items() if edge[1] - edge[0] > (place not in self._states)}
+        if any(until - since > 1 for since, until in spans.values()):
+            self.gaps.append(Gap(start, end, spans, held, after))
+        if len(self.gaps) > MOST_GAPS:
+            self.give_up("too-long")
+
+    def advance(self, upto: int, count: int) -> None:
+        """Note that the oldest gap is filled up to a time (ms UTC, all of it before), by so many snapshots more."""
+        gap = self.gaps[0]
+        spans = {place: (max(since, upto - 1), until) for place, (since, until) in gap.spans.items()}
+        self.gaps[0] = Gap(gap.start, gap.end, spans, gap.held, gap.after, gap.count + count)
+
+    def fill(self) -> None:
+        """Take the oldest gap as filled, as far as there was anything."""
+        gap = self.gaps.popleft()
+        self.told.append(Recalled(gap.start, gap.end, gap.count, "" if gap.count else "empty"))
+
+    def give_up(self, reason: str) -> None:
+        """Declare that the oldest gap is not filled, or not from where it was filled so far."""
+        gap = self.gaps.popleft()
+        if gap.count:
+            reached = max(gap.start, *(min(since, until) for since, until in gap.spans.values()))
+            self.told.append(Recalled(gap.start, reached, gap.count))
+            self.told.append(Recalled(reached, gap.end, reason=reason))
+        else:
+            self.told.append(Recalled(gap.start, gap.end, reason=reason))
+
+    def mark(self) -> str:
+        """Give what `resume` needs, as text; the nodes by their address, whatever else the configuration becomes."""
+        if not self._newest:
+            return ""
+        newest, held = (self._newest, self._held) if self._before is None else self._before
+        return json.dumps(
+            {
+                "newest": {self._keys[place]: time for place, time in newest.items()},
+                "held": self._words(held),
+                "gaps": [
+                    {
+                        "start": gap.start, "end": gap.end, "count": gap.count,
+                        "spans": {self._keys[place]: span for place, span in gap.spans.items()},
+                        "held": self._words(gap.held), "after": self._words(gap.after),
+                    }
+                    for gap in self.gaps
+                ],
+            },
+            separators=(",", ":"),
+        )  # fmt: skip
+
+    def resume(self, mark: str) -> None:
+        """Go on from a mark; what the configuration no longer names is left out."""
+        said = json.loads(mark)
+        places = {key: place for place, key in enumerate(self._keys)}
+        self._newest = _named(said["newest"], places)
+        self._held = _read(said["held"], places)
+        for each in said["gaps"]:
+            spans = {place: (since, until) for place, (since, until) in _named(each["spans"], places).items()}
+            if spans:
+                held, after = _read(each["held"], places), _read(each["after"], places)
+                self.gaps.append(Gap(each["start"], each["end"], spans, held, after, each["count"]))
+
+    def _words(self, readings: Mapping[int, Reading]) -> Mapping[str, Sequence[object]]:
+        """Give readings of states as far as they are numbers: no other judges anything."""
+        return {
+            self._keys[place]: (int(each.value), each.status, each.source, each.server)
+            for place, each in readings.items()
+            if isinstance(each.value, int)
+        }
+
+
+def _key(address: NodeAddress) -> str:
+    return f"{zlib.crc32(repr(address).encode('utf-8', 'surrogatepass')):08x}"
+
+
+def _named(said: Mapping[str, Any], places: Mapping[str, int]) -> dict[int, Any]:
+    return {places[key]: each for key, each in said.items() if key in places}
+
+
+def _read(said: Mapping[str, Any], places: Mapping[str, int]) -> dict[int, Reading]:
+    return {place: Reading(*each) for place, each in _named(said, places).items()}
