@@ -148,6 +148,7 @@ class Fill:
         self._limits = limits
         self._nodes = MOST_NODES
         self._step = max(step, 1)
+        self._known = gap.known
         self._spans = {place: span for place, span in gap.spans.items() if place in keeps}
         self._end = max((until for _, until in self._spans.values()), default=0)
         self._begin = self._next(0)
@@ -218,7 +219,7 @@ class Fill:
         start, end = max(self._slice[0], since + 1), min(self._slice[1], until)
         for reading in answer.readings:
             time = time_of(reading, 0)
-            if start <= time < end and _measured(reading.status):
+            if start <= time < end and _measured(reading.status) and (place, time) not in self._known:
                 self._values.setdefault(time, {})[place] = reading
         if answer.point:
             self._points[place] = answer.point

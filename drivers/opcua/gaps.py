@@ -10,7 +10,7 @@ import json
 import zlib
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from parkgate.config.flag import Flag
@@ -34,7 +34,8 @@ class Gap:
     """An interval that was missed: `spans` by node, of those alone that said something new behind it.
 
     `start` and `end` are the newest edges of all nodes. `held` are the readings of the state nodes that were in force
-    when it began; `after` those that came first behind it.
+    when it began; `after` those that came first behind it. `known` are a node and a time within its span that were
+    delivered all the same: not every server sends in order.
     """
 
     start: int
@@ -42,6 +43,7 @@ class Gap:
     spans: Mapping[int, Span]
     held: Mapping[int, Reading] = field(default_factory=dict)
     after: Mapping[int, Reading] = field(default_factory=dict)
+    known: set[tuple[int, int]] = field(default_factory=set)
     count: int = 0
 
 
@@ -55,6 +57,7 @@ class Delivered:
         self._states = frozenset(plan.states)
         self._newest: dict[int, int] = {}
         self._held: dict[int, Reading] = {}
+        self._covered: dict[int, int] = {}  # of a node that was silent behind a gap: until when that gap counts for it
         self._before: tuple[dict[int, int], dict[int, Reading]] | None = None
 
     @property
@@ -78,9 +81,15 @@ class Delivered:
             (newest, held), self._before = self._before, None
             self._missed(newest, held, times, {place: said[place] for place in self._states & said.keys()})
         for place, time in times.items():
+            for gap in self.gaps:
+                since, until = gap.spans.get(place, (time, time))
+                if since < time < until:
+                    gap.known.add((place, time))
             old = self._newest.get(place, time)
             # A clock that is put back a little could let what was delivered come again out of the history.
             self._newest[place] = time if time > old or time < old - DAY else old
+            if self._covered.get(place, time) <= time:
+                self._covered.pop(place, None)
         self._held |= {place: readings[place] for place in self._states & readings.keys()}
 
     def _missed(
@@ -95,7 +104,11 @@ class Delivered:
         if start < end - LONGEST:
             self.told.append(Recalled(start, end - LONGEST, reason="too-long"))
             start = end - LONGEST
-        edges = {place: (max(since, begin), first.get(place, end)) for place, since in newest.items()}
+        edges = {
+            place: (max(since, begin, self._covered.get(place, 0)), first.get(place, end))
+            for place, since in newest.items()
+        }
+        self._covered |= {place: end - 1 for place in newest.keys() - first.keys()}
         # Of a state it counts, too, that it said something new at once: until then the old reading was in force.
         spans = {place: edge for place, edge in edges.items() if edge[1] - edge[0] > (place not in self._states)}
         if any(until - since > 1 for since, until in spans.values()):
@@ -107,7 +120,7 @@ class Delivered:
         """Note that the oldest gap is filled up to a time (ms UTC, all of it before), by so many snapshots more."""
         gap = self.gaps[0]
         spans = {place: (max(since, upto - 1), until) for place, (since, until) in gap.spans.items()}
-        self.gaps[0] = Gap(gap.start, gap.end, spans, gap.held, gap.after, gap.count + count)
+        self.gaps[0] = replace(gap, spans=spans, count=gap.count + count)
 
     def fill(self) -> None:
         """Take the oldest gap as filled, as far as there was anything."""
@@ -133,11 +146,13 @@ class Delivered:
             {
                 "newest": {self._keys[place]: time for place, time in newest.items()},
                 "held": self._words(held),
+                "covered": {self._keys[place]: time for place, time in self._covered.items()},
                 "gaps": [
                     {
                         "start": gap.start, "end": gap.end, "count": gap.count,
                         "spans": {self._keys[place]: span for place, span in gap.spans.items()},
                         "held": self._words(gap.held), "after": self._words(gap.after),
+                        "known": [(self._keys[place], time) for place, time in sorted(gap.known)],
                     }
                     for gap in self.gaps
                 ],
@@ -151,11 +166,13 @@ class Delivered:
         places = {key: place for place, key in enumerate(self._keys)}
         self._newest = _named(said["newest"], places)
         self._held = _read(said["held"], places)
+        self._covered = _named(said["covered"], places)
         for each in said["gaps"]:
             spans = {place: (since, until) for place, (since, until) in _named(each["spans"], places).items()}
             if spans:
                 held, after = _read(each["held"], places), _read(each["after"], places)
-                self.gaps.append(Gap(each["start"], each["end"], spans, held, after, each["count"]))
+                known = {(places[key], time) for key, time in each["known"] if key in places}
+                self.gaps.append(Gap(each["start"], each["end"], spans, held, after, known, each["count"]))
 
     def _words(self, readings: Mapping[int, Reading]) -> Mapping[str, Sequence[object]]:
         """Give readings of states as far as they are numbers: no other judges anything."""

@@ -92,6 +92,11 @@ _RESHAPED = {
 }
 """What version 1 says in the tables that are sealed from version 2 on: a few rows each."""
 
+_UNCHANGED = frozenset({"record", "quarantine", "cleared"})
+"""What version 1 has as it is now."""
+_ADDED = frozenset({"mark"})
+"""What version 3 adds."""
+
 
 def statements() -> Iterator[str]:
     """Give the statements that make the newest shape, one by one."""
@@ -107,16 +112,16 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring an older file to the newest shape, all or nothing: what is missing is made."""
+    """Bring an older file to the newest shape; all or nothing."""
     with Transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
         reshaped = _RESHAPED if version == 1 else {}
         kept = {table: connection.execute(query).fetchall() for table, query in reshaped.items()}
         for table in kept:
             connection.execute(f"DROP TABLE {table}")
-        there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
         for statement in statements():
-            if statement.split()[2] not in there:
+            table = statement.split()[2]
+            if table in _ADDED or (version == 1 and table not in _UNCHANGED):
                 connection.execute(statement)
         for table, rows in kept.items():
             if rows:
