@@ -75,7 +75,7 @@ class Recalled:
 
     `start` and `end` are milliseconds UTC: what was delivered last before it and first behind it. `count` snapshots
     fill it. `reason` is empty where it was filled, else a word for why it was not: `not-kept`, `empty`, `refused`,
-    `too-long`, `clock-set-back`.
+    `too-long`, `too-many`, `clock-set-back`.
     """
 
     start: int
@@ -87,11 +87,11 @@ class Recalled:
 class Recall(Protocol):
     """What a driver knows of the histories of its instruments; its `read` gives their snapshots, marked `late`."""
 
-    def resume(self, marks: Mapping[str, str]) -> None:
+    def resume(self, marks: Mapping[str, bytes]) -> None:
         """Go on from what was delivered before the agent started, by instrument; unless more is known already."""
         ...
 
-    def mark(self, instrument: Instrument) -> str:
+    def mark(self, instrument: Instrument) -> bytes:
         """Give what `resume` needs, as it stands behind the last read; nothing where no history is kept."""
         ...
 

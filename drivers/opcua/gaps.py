@@ -22,7 +22,7 @@ DAY = 86_400_000
 LONGEST = 7 * DAY
 """Milliseconds of a gap that are filled, its newest; what is older is declared: no line reads for days."""
 MOST_GAPS = 20
-"""Gaps that wait to be filled; of more, the oldest is declared."""
+"""Gaps that wait to be filled; what is missed beyond is declared."""
 _NOTHING_SAID = frozenset({Flag.NO_COMMUNICATION, Flag.BAD_CONFIGURATION})
 
 Span = tuple[int, int]
@@ -54,6 +54,8 @@ class Delivered:
         self.gaps: deque[Gap] = deque()
         self.told: list[Recalled] = []
         self._keys = tuple(map(_key, plan.nodes))
+        self._fingerprint = zlib.crc32(" ".join(self._keys).encode())
+        self._guessed = False
         self._states = frozenset(plan.states)
         self._newest: dict[int, int] = {}
         self._held: dict[int, Reading] = {}
@@ -75,21 +77,23 @@ class Delivered:
 
         A node that cannot be reached, or is none, says nothing.
         """
-        said = {place: each for place, each in readings.items() if judge(each.status)[0] not in _NOTHING_SAID}
-        times = {place: time_of(reading, now) for place, reading in said.items()}
+        times = {
+            place: time_of(each, now)
+            for place, each in readings.items()
+            if not each.status or judge(each.status)[0] not in _NOTHING_SAID
+        }
         if times and self._before is not None:
             (newest, held), self._before = self._before, None
-            self._missed(newest, held, times, {place: said[place] for place in self._states & said.keys()})
+            self._missed(newest, held, times, {place: readings[place] for place in self._states & times.keys()})
+        for gap in self.gaps:
+            within = ((place, times[place], *span) for place, span in gap.spans.items() if place in times)
+            gap.known.update((place, time) for place, time, since, until in within if since < time < until)
         for place, time in times.items():
-            for gap in self.gaps:
-                since, until = gap.spans.get(place, (time, time))
-                if since < time < until:
-                    gap.known.add((place, time))
             old = self._newest.get(place, time)
             # A clock that is put back a little could let what was delivered come again out of the history.
             self._newest[place] = time if time > old or time < old - DAY else old
-            if self._covered.get(place, time) <= time:
-                self._covered.pop(place, None)
+        if self._covered:
+            self._covered = {place: until for place, until in self._covered.items() if times.get(place, 0) < until}
         self._held |= {place: readings[place] for place in self._states & readings.keys()}
 
     def _missed(
@@ -98,23 +102,27 @@ class Delivered:
     ) -> None:  # fmt: skip
         """Take the gap between what was the newest of each node and what came first behind it."""
         start, end = max(newest.values()), max(first.values())
-        if any(first[place] < newest[place] for place in first.keys() & newest.keys()):
+        back = any(first[place] < newest[place] for place in first.keys() & newest.keys())
+        if back and not self._guessed:
             self.told.append(Recalled(end, start, reason="clock-set-back"))
-        begin = max(start - DAY, end - LONGEST)
+        self._guessed = False
         if start < end - LONGEST:
             self.told.append(Recalled(start, end - LONGEST, reason="too-long"))
             start = end - LONGEST
+        untils = {place: first.get(place, end) for place in newest}
         edges = {
-            place: (max(since, begin, self._covered.get(place, 0)), first.get(place, end))
+            place: (max(since, untils[place] - LONGEST, self._covered.get(place, 0)), untils[place])
             for place, since in newest.items()
         }
-        self._covered |= {place: end - 1 for place in newest.keys() - first.keys()}
+        self._covered |= {place: max(self._covered.get(place, 0), end - 1) for place in newest.keys() - first.keys()}
         # Of a state it counts, too, that it said something new at once: until then the old reading was in force.
         spans = {place: edge for place, edge in edges.items() if edge[1] - edge[0] > (place not in self._states)}
-        if any(until - since > 1 for since, until in spans.values()):
+        if not any(until - since > 1 for since, until in spans.values()):
+            return
+        if len(self.gaps) < MOST_GAPS:
             self.gaps.append(Gap(start, end, spans, held, after))
-        if len(self.gaps) > MOST_GAPS:
-            self.give_up("too-long")
+        else:
+            self.told.append(Recalled(start, end, reason="too-many"))
 
     def advance(self, upto: int, count: int) -> None:
         """Note that the oldest gap is filled up to a time (ms UTC, all of it before), by so many snapshots more."""
@@ -137,42 +145,47 @@ class Delivered:
         else:
             self.told.append(Recalled(gap.start, gap.end, reason=reason))
 
-    def mark(self) -> str:
-        """Give what `resume` needs, as text; the nodes by their address, whatever else the configuration becomes."""
+    def mark(self) -> bytes:
+        """Give what `resume` needs: it is stored with every record, so it is packed, and nodes go by their place."""
         if not self._newest:
-            return ""
+            return b""
         newest, held = (self._newest, self._held) if self._before is None else self._before
-        return json.dumps(
-            {
-                "newest": {self._keys[place]: time for place, time in newest.items()},
-                "held": self._words(held),
-                "covered": {self._keys[place]: time for place, time in self._covered.items()},
-                "gaps": [
-                    {
-                        "start": gap.start, "end": gap.end, "count": gap.count,
-                        "spans": {self._keys[place]: span for place, span in gap.spans.items()},
-                        "held": self._words(gap.held), "after": self._words(gap.after),
-                        "known": [(self._keys[place], time) for place, time in sorted(gap.known)],
-                    }
-                    for gap in self.gaps
-                ],
-            },
-            separators=(",", ":"),
-        )  # fmt: skip
+        base = max(newest.values())
+        said = {
+            "plan": self._fingerprint,
+            "newest": base,
+            "behind": [base - newest[place] if place in newest else None for place in range(len(self._keys))],
+            "held": self._words(held),
+            "covered": list(self._covered.items()),
+            "gaps": [
+                {
+                    "start": gap.start, "end": gap.end, "count": gap.count,
+                    "spans": [(place, *span) for place, span in gap.spans.items()],
+                    "held": self._words(gap.held), "after": self._words(gap.after), "known": sorted(gap.known),
+                }
+                for gap in self.gaps
+            ],
+        }  # fmt: skip
+        return zlib.compress(json.dumps(said, separators=(",", ":")).encode(), 1)
 
-    def resume(self, mark: str) -> None:
-        """Go on from a mark; what the configuration no longer names is left out."""
-        said = json.loads(mark)
+    def resume(self, mark: bytes) -> None:
+        """Go on from a mark. Under other points the newest time of all stands for each of them."""
+        said = json.loads(zlib.decompress(mark))
         places = {key: place for place, key in enumerate(self._keys)}
-        self._newest = _named(said["newest"], places)
+        same = said["plan"] == self._fingerprint
+        base = said["newest"]
+        behind = said["behind"] if same else [0] * len(self._keys)
+        self._newest = {place: base - each for place, each in enumerate(behind) if each is not None}
+        self._guessed = not same
         self._held = _read(said["held"], places)
-        self._covered = _named(said["covered"], places)
+        self._covered = dict(said["covered"]) if same else {}
         for each in said["gaps"]:
-            spans = {place: (since, until) for place, (since, until) in _named(each["spans"], places).items()}
-            if spans:
-                held, after = _read(each["held"], places), _read(each["after"], places)
-                known = {(places[key], time) for key, time in each["known"] if key in places}
-                self.gaps.append(Gap(each["start"], each["end"], spans, held, after, known, each["count"]))
+            spans = {place: (since, until) for place, since, until in each["spans"]}
+            if not same:
+                spans = dict.fromkeys(range(len(self._keys)), (max(since for since, _ in spans.values()), each["end"]))
+            held, after = _read(each["held"], places), _read(each["after"], places)
+            known = {(place, time) for place, time in each["known"]} if same else set()
+            self.gaps.append(Gap(each["start"], each["end"], spans, held, after, known, each["count"]))
 
     def _words(self, readings: Mapping[int, Reading]) -> Mapping[str, Sequence[object]]:
         """Give readings of states as far as they are numbers: no other judges anything."""
@@ -187,9 +200,5 @@ def _key(address: NodeAddress) -> str:
     return f"{zlib.crc32(repr(address).encode('utf-8', 'surrogatepass')):08x}"
 
 
-def _named(said: Mapping[str, Any], places: Mapping[str, int]) -> dict[int, Any]:
-    return {places[key]: each for key, each in said.items() if key in places}
-
-
 def _read(said: Mapping[str, Any], places: Mapping[str, int]) -> dict[int, Reading]:
-    return {place: Reading(*each) for place, each in _named(said, places).items()}
+    return {places[key]: Reading(*each) for key, each in said.items() if key in places}

@@ -34,7 +34,7 @@ PATIENCE = 2.0
 """Seconds that the first failure is waited out; each further one twice as long."""
 MOST_FAILURES = 6
 """Failures in a row, about two minutes of them, after which a gap is given up."""
-NONE = "none"
+NONE = b"none"
 """The mark of an instrument that has no history, or is not to be filled from it."""
 _DECODED = 20_000
 """Points of all snapshots of one turn: decoding them takes about 10 ms."""
@@ -166,22 +166,22 @@ class History:
         if instrument.history == "auto":
             self._stories[instrument.name] = _Story(instrument, plan, decoder, Delivered(plan))
 
-    def resume(self, marks: Mapping[str, str]) -> None:
+    def resume(self, marks: Mapping[str, bytes]) -> None:
         """Go on from what was delivered before the agent started, by instrument; unless more is known already."""
         for name, mark in marks.items():
             story = self._stories.get(name)
-            if story is not None and mark not in ("", NONE) and not story.delivered.known:
+            if story is not None and mark not in (b"", NONE) and not story.delivered.known:
                 story.delivered.resume(mark)
                 story.delivered.lose()
                 story.resumed = True
 
-    def mark(self, instrument: Instrument) -> str:
+    def mark(self, instrument: Instrument) -> bytes:
         """Give what `resume` needs, as it stands behind the last read; `NONE` where there is no history."""
         story = self._stories.get(instrument.name)
         if story is None:
             return NONE
         if story.keeps is None:
-            return story.delivered.mark() if story.resumed else ""
+            return story.delivered.mark() if story.resumed else b""
         return story.delivered.mark() if story.keeps else NONE
 
     def told(self, instrument: Instrument) -> Sequence[Recalled]:

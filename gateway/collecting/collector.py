@@ -185,7 +185,7 @@ class Collector:
             snapshots = await self._read(station.instrument)
             await self._identify(station)
             for snapshot in snapshots:
-                mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else ""
+                mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else b""
                 self._store(station, self._origins.judge(station.judge(snapshot)), mark)
             self._recaller.report(station.instrument)
         except Fault as fault:
@@ -250,7 +250,7 @@ class Collector:
         self._broken = 0
         await self._stack.aclose()
 
-    def _store(self, station: Station, snapshot: Snapshot, mark: str = "") -> None:
+    def _store(self, station: Station, snapshot: Snapshot, mark: bytes = b"") -> None:
         if not snapshot.late:
             station.latest = snapshot
         encode, unsynced = station.encode, not snapshot.late and self._unsynced(snapshot.at)

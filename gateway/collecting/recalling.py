@@ -20,7 +20,7 @@ class Recaller:
         self._history = driver.history if isinstance(driver, Recalling) else None
         self._outbox = outbox
         self._tell = tell
-        self._kept: dict[str, str] = {}
+        self._kept: dict[str, bytes] = {}
 
     async def resume(self, series: Mapping[str, int]) -> None:
         """Hand on what was delivered before the agent started, of instruments by their series of snapshots."""
@@ -29,11 +29,11 @@ class Recaller:
         marks = await self._outbox.ask(lambda database: database.marks.all())
         self._history.resume({name: marks[each] for name, each in series.items() if each in marks})
 
-    def mark(self, instrument: Instrument) -> str:
+    def mark(self, instrument: Instrument) -> bytes:
         """Give what is to be stored with the last snapshot of a turn; nothing where it is stored already."""
-        mark = "" if self._history is None else self._history.mark(instrument)
+        mark = b"" if self._history is None else self._history.mark(instrument)
         if not mark or self._kept.get(instrument.name) == mark:
-            return ""
+            return b""
         self._kept[instrument.name] = mark
         return mark
 

@@ -93,7 +93,7 @@ class Record:
     ts: int
     body: bytes
     late: bool = False
-    mark: str = ""
+    mark: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)

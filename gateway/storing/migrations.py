@@ -78,7 +78,7 @@ CREATE TABLE cleared (               -- whose retained topics an uplink was told
 ) WITHOUT ROWID;
 CREATE TABLE mark (
     series INTEGER PRIMARY KEY,      -- snapshots of an instrument that keeps a history of its own
-    mark TEXT NOT NULL,              -- how far it was read: its driver's business
+    mark BLOB NOT NULL,              -- how far it was read: its driver's business
     crc INTEGER NOT NULL
 );
 """

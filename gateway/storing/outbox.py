@@ -141,7 +141,7 @@ class Outbox:
         return self._series[key]
 
     def store(
-        self, series: Series, ts: int, encode: Encode, *, urgent: bool = False, late: bool = False, mark: str = ""
+        self, series: Series, ts: int, encode: Encode, *, urgent: bool = False, late: bool = False, mark: bytes = b""
     ) -> int:
         """Queue a record for the next commit, numbered and encoded; `urgent` asks for that commit at once.
 

@@ -21,7 +21,7 @@ BAD_SENSOR, BAD_NO_BOUND, INTERPOLATED = 0x808C_0000, 0x80D7_0000, 0x0000_0402
 
 
 class Server:
-    """A server's history: `kept` are (time, value) by node. It gives pages of `page` values, in any order, once or twice.
+    """A server's history: `kept` are (time, value) by node. It gives pages of `page` values, in any order, or twice.
 
     With `points` it goes on at continuation points; without them it cuts off what was not asked for.
     """
@@ -91,24 +91,25 @@ SPAN = 60_000
 offsets = st.integers(-2_000, SPAN + 2_000)
 histories = st.dictionaries(st.sampled_from([A, B]), st.lists(offsets, max_size=60))
 edges = st.tuples(st.integers(-1_000, SPAN), st.integers(0, SPAN + 1_000))
-orders = st.sampled_from([
-    lambda values: values, lambda values: values[::-1], lambda values: [*values, *values], lambda values: values[::2] + values[1::2],
-])  # fmt: skip
+ORDERS = {
+    "in order": lambda values: values,
+    "backwards": lambda values: values[::-1],
+    "twice": lambda values: [*values, *values],
+    "mixed": lambda values: values[::2] + values[1::2],
+}
+servers = st.fixed_dictionaries({
+    "page": st.integers(0, 12), "points": st.booleans(), "bounds": st.booleans(), "order": st.sampled_from([*ORDERS]),
+})  # fmt: skip
+limits = st.builds(Limits, nodes=st.integers(0, 3), values=st.sampled_from([0, 15, 1_000]))
 
 
-@given(
-    history=histories, spans=st.dictionaries(st.sampled_from([A, B]), edges, min_size=1), order=orders,
-    page=st.integers(0, 12), points=st.booleans(), bounds=st.booleans(),
-    step=st.integers(1, 200_000), nodes=st.integers(0, 3), values=st.sampled_from([0, 15, 1_000]),
-)  # fmt: skip
-def test_every_missed_value_comes_once_in_time_order_and_no_other_does(
-    history, spans, order, page, points, bounds, step, nodes, values
-):
+@given(histories, st.dictionaries(st.sampled_from([A, B]), edges, min_size=1), servers, st.integers(1, 200_000), limits)
+def test_every_missed_value_comes_once_in_time_order_and_no_other_does(history, spans, ways, step, most):
     kept = {place: [(T0 + offset, float(offset)) for offset in each] for place, each in history.items()}
     missed = {place: (T0 + since, T0 + until) for place, (since, until) in spans.items()}
     gap = Gap(T0, T0 + SPAN, missed)
-    server = Server(kept, page, points=points, shuffle=order, bounds=bounds)
-    snapshots = filled(server, fill_of(gap, step=step, limits=Limits(nodes, values)))
+    server = Server(kept, ways["page"], points=ways["points"], shuffle=ORDERS[ways["order"]], bounds=ways["bounds"])
+    snapshots = filled(server, fill_of(gap, step=step, limits=most))
     wanted = {
         (time, place, value)
         for place, (since, until) in missed.items()
@@ -119,7 +120,7 @@ def test_every_missed_value_comes_once_in_time_order_and_no_other_does(
     assert [each.at for each in snapshots] == sorted({time for time, *_ in wanted})
     assert all(each.late and not each.offsets for each in snapshots)
     assert not server.open, "every continuation point was used or released"
-    assert all(len(each.places) <= (nodes or 50) for each in server.questions)
+    assert all(len(each.places) <= (most.nodes or 50) for each in server.questions)
 
 
 def test_values_of_one_time_are_one_snapshot_and_say_nothing_of_the_others():

@@ -1,6 +1,6 @@
 """What was missed of an instrument's nodes, node by node: the edges of a gap, and what a restart remembers of it."""
 
-import json
+import itertools
 
 import pytest
 from hypothesis import given
@@ -110,7 +110,7 @@ def test_what_is_older_than_a_week_is_declared_and_the_rest_is_missing():
 
 def test_a_node_that_moves_once_a_year_is_not_asked_for_the_year():
     known = lost(delivered(b=T0 - 365 * DAY), LATER, LATER, T0)
-    assert known.gaps[0].spans[B] == (T0 - DAY, LATER)
+    assert known.gaps[0].spans == {A: (T0, LATER), B: (LATER - LONGEST, LATER)}
     assert known.told == []
 
 
@@ -161,12 +161,14 @@ def test_a_gap_that_is_given_up_half_way_is_told_as_both():
     assert known.told == [Recalled(T0, T0 + 1_000, 3), Recalled(T0 + 1_000, LATER, reason="refused")]
 
 
-def test_of_too_many_gaps_the_oldest_is_declared():
+def test_what_is_missed_while_too_many_gaps_wait_is_declared():
     known = delivered()
     for number in range(1, MOST_GAPS + 2):
         lost(known, T0 + 1_000 * number, T0, T0)
     assert len(known.gaps) == MOST_GAPS
-    assert known.told == [Recalled(T0, T0 + 1_000, reason="too-long")]
+    assert known.told == [Recalled(T0 + 1_000 * MOST_GAPS, T0 + 1_000 * (MOST_GAPS + 1), reason="too-many")]
+    known.fill()
+    assert lost(known, T0 + 90_000, T0, T0).gaps[-1].spans == {A: (T0 + 1_000 * (MOST_GAPS + 1), T0 + 90_000)}
 
 
 def resumed(known, tank=TANK):
@@ -196,14 +198,16 @@ def test_a_restart_before_anything_was_heard_again_still_begins_where_it_was_los
     assert lost(resumed(known), LATER, T0, T0).gaps[0].spans == {A: (T0, LATER)}
 
 
-def test_a_restart_under_another_configuration_knows_the_nodes_that_stayed():
-    other = instrument(point("new"), point("b"))
-    known = lost(delivered(), LATER, LATER, LATER)
+def test_a_restart_under_other_points_goes_on_from_the_newest_time_of_all():
+    other = instrument(point("new"), point("b"), states=[state()])
+    known = lost(delivered(b=T0 - 700), LATER, T0 - 700, T0)
+    known.advance(T0 + 1_001, 3)
     again = resumed(known, other)
-    assert [gap.spans for gap in again.gaps] == [{1: (T0, LATER)}]
-    gone = instrument(point("new"))
-    assert not resumed(known, gone).gaps
-    assert not resumed(known, gone).known
+    assert [set(gap.spans.values()) for gap in again.gaps] == [{(T0 + 1_000, LATER)}]
+    assert again.gaps[0].held[2].value == 0
+    lost(again, LATER + 60_000, T0 - 700, LATER + 60_000)
+    assert again.gaps[1].spans == {0: (LATER, LATER + 60_000), 2: (LATER, LATER + 60_000)}
+    assert again.told == [], "what did not move since long is no clock that was set back"
 
 
 times = st.integers(T0, T0 + 10**7)
@@ -223,7 +227,7 @@ def test_the_gaps_of_a_node_never_overlap_and_never_hold_what_was_delivered(told
         known = resumed(known) if len(known.gaps) % 2 else known
     for place, instants in given_times.items():
         gaps = [gap for gap in known.gaps if place in gap.spans]
-        for sooner, later in zip(gaps, gaps[1:], strict=False):
+        for sooner, later in itertools.pairwise(gaps):
             assert sooner.spans[place][1] - 1 <= later.spans[place][0], "strictly between, both"
         for gap in gaps:
             since, until = gap.spans[place]
@@ -231,14 +235,23 @@ def test_the_gaps_of_a_node_never_overlap_and_never_hold_what_was_delivered(told
 
 
 @given(turns)
-def test_a_mark_is_small_text_that_says_the_same_again(told):
+def test_a_mark_that_is_resumed_says_the_same_again(told):
     known = Delivered(plan(TANK))
     for gone, readings in told:
         if gone:
             known.lose()
         known.note({place: said(0, time) for place, time in readings.items()}, T0)
     if known.known:
-        assert json.loads(resumed(known).mark()) == json.loads(known.mark())
+        assert resumed(known).mark() == known.mark()
+
+
+def test_a_mark_of_a_large_instrument_is_small():
+    large = plan(instrument(*(point(f"p{number}") for number in range(500))))
+    known = Delivered(large)
+    known.note({place: said(1.0, T0 - place * 7919 % 997) for place in range(500)}, T0)
+    assert len(known.mark()) < 1_500
+    known.note({place: said(1.0, LATER) for place in range(500)}, T0)
+    assert len(known.mark()) < 150
 
 
 def test_a_node_that_was_silent_behind_two_gaps_is_in_both_and_twice_in_none():
@@ -250,3 +263,11 @@ def test_a_node_that_was_silent_behind_two_gaps_is_in_both_and_twice_in_none():
     assert [gap.spans[B] for gap in known.gaps] == [(T0, LATER), (LATER - 1, LATER + 60_000)]
     known.note({B: said(1.0, LATER + 90_000)}, LATER)
     assert lost(known, LATER + 60_000, LATER + 99_000, T0).gaps[-1].spans == {B: (LATER + 90_000, LATER + 99_000)}
+
+
+def test_a_state_that_cannot_be_read_behind_a_loss_does_not_change_what_was_in_force_before_it():
+    known = delivered()
+    known.lose()
+    known.note({HEALTH: said(None, LATER, BAD_NO_COMMUNICATION)}, LATER)
+    assert lost(resumed(known), LATER, T0, LATER).gaps[0].held == {HEALTH: said(0, T0)}
+    assert lost(known, LATER, T0, LATER).gaps[0].held == {HEALTH: said(0, T0)}

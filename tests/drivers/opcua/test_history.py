@@ -365,7 +365,7 @@ async def test_an_agent_that_was_away_goes_on_from_its_mark():
         await server.say(a=0.0, b=0.0)
         before = driver(server.url, TANK)
         async with before:
-            assert before.history.mark(TANK) == "", "whether it keeps a history is not known yet"
+            assert before.history.mark(TANK) == b"", "whether it keeps a history is not known yet"
             await turns(before, TANK)
         mark = before.history.mark(TANK)
         await outage(before, server, TANK, seconds=60)
@@ -373,7 +373,7 @@ async def test_an_agent_that_was_away_goes_on_from_its_mark():
         after.history.resume({TANK.name: mark, "gone": mark})
         async with after:
             assert (await after.read(TANK))[0].values == (-1.0, -1.0)
-            assert after.history.mark(TANK) not in ("", mark)
+            assert after.history.mark(TANK) not in (b"", mark)
             after.history.resume({TANK.name: mark})
             _, late, told = await turns(after, TANK)
     assert [each.at - T0 for each in late] == [number * SECOND for number in range(1, 60)]

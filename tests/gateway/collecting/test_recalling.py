@@ -22,7 +22,7 @@ class Memory:
         self.resumed.append(dict(marks))
 
     def mark(self, instrument):
-        return self.marks.get(instrument.name, "")
+        return self.marks.get(instrument.name, b"")
 
     def told(self, instrument):
         return self.news.pop(instrument.name, ())
@@ -61,7 +61,7 @@ def after(second):
 async def test_late_snapshots_are_judged_and_stored_before_the_reading_and_are_not_the_latest(outbox):
     bench = Remembering(outbox, 2.5, after(1), names=("a",))
     kept = []
-    outbox.followers.append(lambda records: kept.extend(records))
+    outbox.followers.append(kept.extend)
     bodies = [body for _, body in await bench.run()]
     late = [body for body in bodies if body.get("history")]
     assert [(body["seq"], body["ts"], body["values"]) for body in late] == [
@@ -97,31 +97,31 @@ async def test_what_became_of_gaps_is_told_behind_what_fills_them(outbox, caplog
 
 async def test_the_mark_stands_with_the_last_record_of_its_turn_once(outbox):
     bench = Remembering(outbox, 2.5, after(1), names=("a", "b"))
-    bench.memory.marks["a"] = "far"
+    bench.memory.marks["a"] = b"far"
     kept = []
-    outbox.followers.append(lambda records: kept.extend(records))
+    outbox.followers.append(kept.extend)
     await bench.run()
-    assert [record.mark for record in kept if record.series.instrument == "a"] == ["far", "", "", "", ""]
-    assert {record.mark for record in kept if record.series.instrument == "b"} == {""}
+    assert [record.mark for record in kept if record.series.instrument == "a"] == [b"far", b"", b"", b"", b""]
+    assert {record.mark for record in kept if record.series.instrument == "b"} == {b""}
 
 
 async def test_a_turn_without_an_answer_moves_no_mark(outbox):
     bench = Remembering(outbox, 2.5, answer=lambda name, now: fault(Silent) if now > 0.5 else 1.0, names=("a",))
-    bench.memory.marks["a"] = "far"
+    bench.memory.marks["a"] = b"far"
     kept = []
-    outbox.followers.append(lambda records: kept.extend(records))
+    outbox.followers.append(kept.extend)
     await bench.run()
-    assert [record.mark for record in kept] == ["far", "", ""]
+    assert [record.mark for record in kept] == [b"far", b"", b""]
 
 
 async def test_a_line_goes_on_from_what_the_outbox_has_of_its_instruments(outbox):
     first = Remembering(outbox, 0.5, names=("a", "b"))
-    first.memory.marks = {"a": "far", "b": "further"}
+    first.memory.marks = {"a": b"far", "b": b"further"}
     await first.run()
     assert first.memory.resumed == [{}]
     second = Remembering(outbox, 0.5, names=("a", "c"))
     await second.run()
-    assert second.memory.resumed == [{"a": "far"}]
+    assert second.memory.resumed == [{"a": b"far"}]
 
 
 async def test_a_driver_without_a_history_is_asked_for_none(outbox):

@@ -144,9 +144,9 @@ async def test_an_outbox_of_the_second_version_goes_on_and_can_keep_marks(tmp_pa
     file.close()
     again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
     assert (again.epoch, again.news, again.newest) == (epoch, [], 1)
-    again.store(again.series("data", "a"), 1, lambda seq, _: b"%d" % seq, mark="far")
+    again.store(again.series("data", "a"), 1, lambda seq, _: b"%d" % seq, mark=b"far")
     await again.commit()
-    assert await again.ask(lambda file: file.marks.all()) == {again.series("data", "a").id: "far"}
+    assert await again.ask(lambda file: file.marks.all()) == {again.series("data", "a").id: b"far"}
     new = sqlite3.connect(":memory:", isolation_level=None)
     create(new)
     assert await again.ask(lambda file: shape(file._connection)) == shape(new)
