@@ -231,7 +231,7 @@ class Fill:
         """Give the snapshots of the slice that is there, and go on to the next one."""
         values, count = self._values, self._count()
         width = self._slice[1] - self._slice[0]
-        self._step = min(width * _WIDER, max(width * count // (2 * max(self._fullest, 1)), 1))
+        self._step = min(width * _WIDER, max(width * count * 3 // (4 * max(self._fullest, 1)), 1))
         self._begin = self._next(self._slice[1])
         self._cut()
         return self._timeline.snapshots(values)
