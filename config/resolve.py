@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field
 
@@ -52,6 +52,7 @@ class Entry(Model):
     pause: Milliseconds | None = None
     response: Milliseconds | None = None
     safety: Switch | None = None
+    history: Literal["auto", "off"] | None = None
     points: Mapping[str, object] = Field(default_factory=dict)
 
 
@@ -97,6 +98,9 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Instrument | None
     if not points:
         place.at("points").problem(say("every point is disabled; leave one enabled"))
         return None
+    if entry.history is not None and profile.protocol != "opcua":
+        place.at("history").problem(say("only an OPC UA server keeps a history that can be asked for; leave it out"))
+        return None
     if node is not None:
         points = tuple(_filled(each, node) for each in points)
         states = tuple(_filled(each, node) for each in states)
@@ -139,6 +143,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         points=points,
         states=states,
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
+        history=entry.history or "auto",
     )
 
 

@@ -136,7 +136,7 @@ class Instrument(Model):
     full disk. `pause`: the least silence (ms) between its answer and the next question to it. `response`: how long (ms)
     it takes to begin an answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long
     (ms) the reading of the last of `states` may stay the same; None where that is no heartbeat but a state like the
-    others.
+    others. `history`: whether what an outage made us miss is read from the server's history, where it keeps one.
     """
 
     name: Level
@@ -160,6 +160,7 @@ class Instrument(Model):
     points: tuple[Point, ...]
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
+    history: Literal["auto", "off"] = "auto"
 
 
 class Site(Model):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Protocol, Self, runtime_checkable
 
 from parkgate.config.site import Instrument
 from parkgate.drivers.identity import Identity
@@ -70,4 +70,45 @@ class Driver(Protocol):
 
         Only `Unreachable` is raised: then nothing was answered, and the question may be put once more.
         """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Recalled:
+    """What became of an interval in which an instrument could not be asked, and it may have a history.
+
+    `start` and `end` are milliseconds UTC: what was delivered last before it and first behind it. `count` snapshots
+    fill it. `reason` is empty where it was filled, else a word for why it was not: `not-kept`, `empty`, `refused`,
+    `too-long`, `too-many`, `clock-set-back`.
+    """
+
+    start: int
+    end: int
+    count: int = 0
+    reason: str = ""
+
+
+class Recall(Protocol):
+    """What a driver knows of the histories of its instruments; its `read` gives their snapshots, marked `late`."""
+
+    def resume(self, marks: Mapping[str, bytes]) -> None:
+        """Go on from what was delivered before the agent started, by instrument; unless more is known already."""
+        ...
+
+    def mark(self, instrument: Instrument) -> bytes:
+        """Give what `resume` needs, as it stands behind the last read; nothing where no history is kept."""
+        ...
+
+    def told(self, instrument: Instrument) -> Sequence[Recalled]:
+        """Give what became of missed intervals since this was asked last."""
+        ...
+
+
+@runtime_checkable
+class Recalling(Protocol):
+    """A driver whose instruments may keep a history of their own."""
+
+    @property
+    def history(self) -> Recall:
+        """Give what is known of the histories."""
         ...

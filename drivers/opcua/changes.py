@@ -35,13 +35,14 @@ class Changes:
     """What is known of one instrument's nodes, and what changed since its last turn.
 
     `tick` is a monotonic clock in seconds, `now` the wall clock in ms UTC. `heard`: the nodes that told anything since
-    this was last emptied.
+    this was last emptied. `told`: what the last draining gave, in the order of its time.
     """
 
     def __init__(self, instrument: Instrument, decoder: Decoder, pace: Pace, nodes: int) -> None:
         self.known: list[Reading] = []
         self.heard: set[int] = set()
         self.torn = False
+        self.told: Sequence[Mapping[int, Reading]] = ()
         self._decoder = decoder
         self._pace = pace
         self._most = min(MOST_WAITING, max(LONGEST_QUEUE, nodes * pace.queue))
@@ -85,6 +86,7 @@ class Changes:
         newest = dict(self._waiting)
         groups = joined(grouped(self._news(), now), self._pace)
         self._waiting.clear()
+        self.told = [group for _, group in groups]
         snapshots: list[Snapshot] = []
         for number, (at, group) in enumerate(groups, start=1):
             due = number == len(groups) and tick >= self._full_at

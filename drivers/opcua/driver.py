@@ -29,6 +29,7 @@ from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.changes import Changes
 from parkgate.drivers.opcua.codec import Reading, judge
 from parkgate.drivers.opcua.follower import Asked, Follower
+from parkgate.drivers.opcua.history import History, Link
 from parkgate.drivers.opcua.plan import endpoint, plan
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.opcua.session import (
@@ -41,6 +42,7 @@ from parkgate.drivers.opcua.session import (
     node_id,
     plain,
     question,
+    reading_of,
 )
 from parkgate.drivers.opcua.subscription import Subscriptions
 from parkgate.drivers.snapshot import Snapshot
@@ -94,9 +96,12 @@ class OpcUaDriver:
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
         self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
+        self.history = History(reading_of)
+        for asked in self._asked.values():
+            self.history.add(asked.instrument, asked.plan, asked.decoder)
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
-        self._unread: dict[str, Changes] = {}
+        self._unread: dict[str, Sequence[Snapshot]] = {}
         self._said: dict[str, Sequence[Reading]] = {}
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._identities: list[Identity | None] = []
@@ -125,14 +130,20 @@ class OpcUaDriver:
             stack.push_async_callback(subscriptions.close)
             self._open = _Open(session, subscriptions)
             self._stack = stack.pop_all()
+        self.history.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the session on the server, the channel and the socket; a server that is gone is not waited for."""
-        if self._open is not None:
-            self._unread |= {name: each.changes for name, each in self._open.followers.items() if each.changes.waiting}
+        """Close the session on the server, the channel and the socket; a server that is gone is not waited for.
+
+        What was told before that and had no turn yet is kept for the next one.
+        """
+        for name, follower in () if self._open is None else self._open.followers.items():
+            if follower.changes.waiting:
+                snapshots = follower.changes.drain(self._now(), self._clock())
+                self._unread[name] = self._noted(self._asked[name].instrument, follower.changes, snapshots)
         self._open = None
         await self._stack.aclose()
 
@@ -151,7 +162,7 @@ class OpcUaDriver:
         """Give what an instrument said since its last turn; a first read after entering asks all of its nodes.
 
         One snapshot for an instrument that is read, timed by the source; of one that is followed as many as there were
-        changes, none where there was none.
+        changes, none where there was none. Before them stand, marked as late, those of what an outage made it miss.
 
         Raises:
             Silent: no answer in time, though the server itself answers: a device behind it is slow or gone.
@@ -176,21 +187,37 @@ class OpcUaDriver:
             ) from error
 
     async def _taken(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
-        name = asked.instrument.name
-        if asked.instrument.acquisition == "read":
-            readings = self._said[name] = await line.session.cycle(name, asked.plan)
-            return (asked.decoder.decode(readings, self._now()),)
+        """Take what was said live, which no history holds up: of that a little is asked behind it."""
+        instrument, session = asked.instrument, line.session
+        if instrument.acquisition == "read":
+            readings = self._said[instrument.name] = await session.cycle(instrument.name, asked.plan)
+            now = self._now()
+            self.history.note(instrument, dict(enumerate(readings)), now)
+            snapshots: Sequence[Snapshot] = (asked.decoder.decode(readings, now),)
+        else:
+            snapshots = await self._followed(line, asked)
+        link = Link(session.client.uaclient, session.namespaces, session.limit)
+        return *await self.history.more(instrument, link), *snapshots
+
+    async def _followed(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
+        instrument, name = asked.instrument, asked.instrument.name
         follower = line.followers.get(name)
         if follower is not None:
-            snapshots = await follower.drain()
+            snapshots = self._noted(instrument, follower.changes, await follower.drain())
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
             first = await follower.begin()
-            unread = self._unread.pop(name, None)  # what came before the line was lost, while others had their turns
-            snapshots = [*(unread.drain(self._now(), self._clock()) if unread else ()), first]
+            self.history.note(instrument, dict(enumerate(follower.changes.known)), self._now())
+            snapshots = *self._unread.pop(name, ()), first
             line.followers[name] = follower
             self._said[name] = follower.changes.known
         self._remarks[name] = follower.remarks
+        return snapshots
+
+    def _noted(self, instrument: Instrument, changes: Changes, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
+        """Note what was drained as delivered: a history is not asked for it again."""
+        for readings in changes.told:
+            self.history.note(instrument, readings, self._now())
         return snapshots
 
     async def identify(self, instrument: Instrument) -> Identity | None:

@@ -24,6 +24,7 @@ from parkgate.drivers.snapshot import Snapshot, onto, unread
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.collecting.origins import Origins
+from parkgate.gateway.collecting.recalling import Recaller
 from parkgate.gateway.collecting.schedule import Schedule
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.encode import SnapshotEncoder
@@ -117,6 +118,7 @@ class Collector:
         self._rng = given.rng
         self._opening = given.open_driver(line, [each.instrument for each in stations], clock.now)
         self._tell = given.tell
+        self._recaller = Recaller(self._opening, given.outbox, given.tell)
         self._changed = given.changed
         self._unsynced = given.unsynced
         self._origins = given.origins
@@ -133,6 +135,7 @@ class Collector:
     async def run(self) -> None:
         """Take turns; for ever."""
         clock, schedule = self._clock, self.schedule
+        await self._recaller.resume({name: each.series.id for name, each in self.state.stations.items()})
         async with self._stack:
             while True:
                 instrument = schedule.take(clock.monotonic() * 1000, clock.now())
@@ -186,8 +189,10 @@ class Collector:
             snapshots = await self._read(station.instrument)
             await self._identify(station)
             for snapshot in snapshots:
-                self._store(station, self._origins.judge(station.judge(snapshot)))
+                mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else b""
+                self._store(station, self._origins.judge(station.judge(snapshot)), mark)
                 self._declare(station, snapshot.dropped)
+            self._recaller.report(station.instrument)
         except Fault as fault:
             self._failed(station, fault)
         except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
@@ -250,11 +255,14 @@ class Collector:
         self._broken = 0
         await self._stack.aclose()
 
-    def _store(self, station: Station, snapshot: Snapshot) -> None:
+    def _store(self, station: Station, snapshot: Snapshot, mark: bytes = b"") -> None:
         if not snapshot.late:
             station.latest = onto(snapshot, station.latest)
-        encode, unsynced = station.encode, self._unsynced(snapshot.at)
-        self._outbox.store(station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced))
+        encode, unsynced = station.encode, not snapshot.late and self._unsynced(snapshot.at)
+        self._outbox.store(
+            station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced),
+            late=snapshot.late, mark=mark,
+        )  # fmt: skip
 
     def _declare(self, station: Station, dropped: int) -> None:
         """Say that changes of an instrument were never told to us."""

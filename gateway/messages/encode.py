@@ -61,6 +61,8 @@ class SnapshotEncoder:
             record["offsets"] = {names[index]: offset for index, offset in sorted(snapshot.offsets.items())}
         if unsynced:
             record["clock"] = "unsynced"
+        if snapshot.late:
+            record["history"] = True
         return orjson.dumps(record)
 
 

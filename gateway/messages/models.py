@@ -48,10 +48,13 @@ class Snapshot(Record):
     uncertain: list[str] = Field(default_factory=list, description="Points whose value is usable but uncertain.")
     offsets: dict[str, int] = Field(default_factory=dict, description="Milliseconds a point's own time differs by.")
     clock: Literal["unsynced"] | None = Field(default=None, description="Only while the gateway's clock is not known.")
+    history: bool = Field(
+        default=False, description="Read later from the instrument's own history: only the points that it has for `ts`."
+    )
 
 
 class Backfill(RootModel[list[Snapshot]]):
-    """Snapshots that were committed before the connection was accepted, oldest first, one a line."""
+    """Snapshots that were committed before the connection, or came from a history, in order of `seq`, one a line."""
 
 
 class PointMeta(Record):

@@ -39,7 +39,8 @@ class Judge:
     """Judges the snapshots of one instrument; made once, when the configuration is loaded.
 
     `numbers`, `low` and `high` are the points with a range, by index, and its ends; `texts` those of them whose number
-    is written as a string. `freshness` remembers what was read before, where something of the instrument must change.
+    is written as a string. `freshness` remembers what was read before, where something of the instrument must change;
+    `recalled` the same of what comes late, from its history.
     """
 
     states: tuple[tuple[frozenset[int], Flag, tuple[int, ...]], ...]
@@ -49,6 +50,7 @@ class Judge:
     every_point: bool
     texts: tuple[tuple[int, float, float], ...]
     freshness: Freshness | None = None
+    recalled: Freshness | None = None
 
     @classmethod
     def of(cls, instrument: Instrument, now: Callable[[], float] | None = None) -> Judge:
@@ -71,6 +73,7 @@ class Judge:
                 if place not in ranged
             ),
             freshness=None if now is None else Freshness.of(instrument, now),
+            recalled=None if now is None else Freshness.of(instrument, None),
         )
 
     def __call__(self, snapshot: Snapshot) -> Snapshot:
@@ -81,8 +84,9 @@ class Judge:
                 _raise_flags(flags, points, Flag.NO_COMMUNICATION)
             elif reading in equals:
                 _raise_flags(flags, points, flag)
-        if self.freshness is not None:
-            _raise_flags(flags, self.freshness.stale(snapshot), Flag.STALE)
+        freshness = self.recalled if snapshot.late else self.freshness
+        if freshness is not None:
+            _raise_flags(flags, freshness.stale(snapshot), Flag.STALE)
         self._out_of_range(snapshot, flags)
         for place, low, high in self.texts:
             written = snapshot.values[place]

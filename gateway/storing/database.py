@@ -16,6 +16,7 @@ from pathlib import Path
 from parkgate.config.language import say
 from parkgate.drivers.faults import Unusable
 from parkgate.gateway.storing.descriptions import Descriptions
+from parkgate.gateway.storing.marks import Marks
 from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
@@ -80,13 +81,19 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload."""
+    """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload.
+
+    `late`: it is from before, and sent as backfill; known only until it is read again, when it is that anyway. `mark`
+    is kept for its series from its commit on, if there is one.
+    """
 
     id: int
     series: Series
     seq: int
     ts: int
     body: bytes
+    late: bool = False
+    mark: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +132,7 @@ class Database:
         self._connection = connection
         self.descriptions = Descriptions(connection)
         self.standing = Standing(connection)
+        self.marks = Marks(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -159,6 +167,7 @@ class Database:
         rows = [_packed(each) for each in records]
         counters = {each.series.id: replace(each.series, seq=each.seq) for each in records}
         alarms = [(each.id,) for each in records if each.series.kind == "alarm"]
+        marks = {each.series.id: each.mark for each in records if each.mark}
         with Transaction(self._connection):
             many = self._connection.executemany
             many("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
@@ -168,6 +177,7 @@ class Database:
             many("INSERT INTO urgent VALUES (?)", alarms)
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
+            self.marks.keep(marks)
 
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
 
-VERSION = 2
+VERSION = 3
 """`PRAGMA user_version` of the newest shape."""
 
 # `record` has no index on (series, seq): it would dirty a page per instrument at every commit, four times the writing.
@@ -76,6 +76,11 @@ CREATE TABLE cleared (               -- whose retained topics an uplink was told
     instrument TEXT NOT NULL,
     PRIMARY KEY (uplink, instrument)
 ) WITHOUT ROWID;
+CREATE TABLE mark (
+    series INTEGER PRIMARY KEY,      -- snapshots of an instrument that keeps a history of its own
+    mark BLOB NOT NULL,              -- how far it was read: its driver's business
+    crc INTEGER NOT NULL
+);
 """
 
 
@@ -85,7 +90,12 @@ _RESHAPED = {
     "uplink": "SELECT name, born, position, ahead, connections, reached, expired FROM uplink",
     "meta": "SELECT instrument, rev, body, until FROM meta",
 }
-"""What version 1 says in the tables that version 2 seals: a few rows each."""
+"""What version 1 says in the tables that are sealed from version 2 on: a few rows each."""
+
+_UNCHANGED = frozenset({"record", "quarantine", "cleared"})
+"""What version 1 has as it is now."""
+_ADDED = frozenset({"mark"})
+"""What version 3 adds."""
 
 
 def statements() -> Iterator[str]:
@@ -102,13 +112,16 @@ def create(connection: sqlite3.Connection) -> None:
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring a file of version 1 to the newest shape; all or nothing."""
+    """Bring an older file to the newest shape; all or nothing."""
     with Transaction(connection):
-        kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+        reshaped = _RESHAPED if version == 1 else {}
+        kept = {table: connection.execute(query).fetchall() for table, query in reshaped.items()}
         for table in kept:
             connection.execute(f"DROP TABLE {table}")
         for statement in statements():
-            if statement.split()[2] not in {"record", "quarantine", "cleared"}:
+            table = statement.split()[2]
+            if table in _ADDED or (version == 1 and table not in _UNCHANGED):
                 connection.execute(statement)
         for table, rows in kept.items():
             if rows:

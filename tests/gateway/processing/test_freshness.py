@@ -162,3 +162,17 @@ def test_it_is_stale_exactly_where_the_time_watched_without_a_change_is_longer_t
 def test_what_changes_in_time_is_never_stale(living):
     bench = Bench(instrument(3_500, heartbeat=3_500))
     assert [bench.turn(n // living, states=(n // living,)) for n in range(50)] == [{}] * 50
+
+
+def test_what_comes_late_ages_by_its_own_time_and_apart_from_what_is_read_now():
+    judge = Judge.of(instrument(5_000), lambda: 7.0)
+    late = [judge(Snapshot("i", EVERY * turn, (1,), late=True)).flags for turn in range(9)]
+    assert late == [{}] * 6 + [{0: Flag.STALE}] * 3
+    assert judge(Snapshot("i", 99_000, (1,))).flags == {}, "seen now for the first time"
+    assert judge(Snapshot("i", 9 * EVERY, (2,), late=True)).flags == {}
+
+
+def test_a_heartbeat_that_stood_in_the_past_makes_stale_what_comes_late():
+    judge = Judge.of(instrument(None, heartbeat=3_000), lambda: 7.0)
+    late = [judge(Snapshot("i", EVERY * turn, (turn,), states=(4,), late=True)).flags for turn in range(6)]
+    assert late == [{}] * 4 + [{0: Flag.STALE}] * 2

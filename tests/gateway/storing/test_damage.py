@@ -12,6 +12,7 @@ from chaos import damage
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.storing import wal
 from parkgate.gateway.storing.folder import Folder
+from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.outbox import Outbox
 
 NOTES = b"this is not a database, but somebody's notes\n" * 200
@@ -218,7 +219,7 @@ async def test_descriptions_alarms_and_quarantined_rows_come_over(tmp_path):
     assert not (tmp_path / "outbox.suspect").exists()
 
 
-@pytest.mark.parametrize("version", [0, 3, 99])
+@pytest.mark.parametrize("version", [0, 2, VERSION + 1, 99])
 async def test_a_flipped_version_is_damage_and_not_a_newer_file(tmp_path, version):
     box = await filled(tmp_path)
     await box.close()
