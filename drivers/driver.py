@@ -27,11 +27,15 @@ class Standing:
     """How an instrument stands with its driver.
 
     `unsupported`: the names of the points that it refuses; they are asked again rarely. `rests`: the seconds until it
-    is asked again where it has been silent for long, else 0.
+    is asked again where it has been silent for long, else 0. `units`: the points whose unit is another one on the
+    instrument than in its profile, and the instrument's. `misfits`: the points that are no such thing as their profile
+    says, and why, for people.
     """
 
     unsupported: tuple[str, ...] = ()
     rests: float = 0.0
+    units: tuple[tuple[str, str], ...] = ()
+    misfits: tuple[tuple[str, str], ...] = ()
 
 
 class Driver(Protocol):
@@ -59,6 +63,10 @@ class Driver(Protocol):
 
     def standing(self, instrument: Instrument) -> Standing:
         """Tell what an instrument refuses, and whether it is asked more rarely than configured."""
+        ...
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give an instrument as it is known by now: itself, unless it told units or ranges that its profile lacks."""
         ...
 
     async def identify(self, instrument: Instrument) -> Identity | None:

@@ -29,6 +29,7 @@ from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusabl
 from parkgate.drivers.identity import Identity
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
 from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
+from parkgate.drivers.opcua.properties import Properties
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.snapshot import Snapshot
 
@@ -117,9 +118,11 @@ class OpcUaDriver:
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
         self._asked: dict[str, _Asked] = {}
+        self._properties = Properties()
         for instrument in instruments:
             nodes = plan(instrument)
             self._asked[instrument.name] = _Asked(nodes, Decoder(instrument, nodes))
+            self._properties.add(instrument, nodes)
         self._stack = AsyncExitStack()
         self._session: _Session | None = None
         self._identities: list[Identity | None] = []
@@ -143,6 +146,7 @@ class OpcUaDriver:
             except LIBRARY as error:
                 raise self._refused(error) from error
             self._session = session
+            self._properties.renew()
             self._stack = stack.pop_all()
         return self
 
@@ -153,9 +157,13 @@ class OpcUaDriver:
         self._session = None
         await self._stack.aclose()
 
-    def standing(self, instrument: Instrument) -> Standing:  # noqa: ARG002  # every node is asked each time
-        """Tell that nothing is left out."""
-        return Standing()
+    def standing(self, instrument: Instrument) -> Standing:
+        """Tell what the server holds otherwise than the profile says; nothing is left out."""
+        return self._properties.standing(instrument.name)
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give an instrument with the units and ranges that the server tells and its profile lacks."""
+        return self._properties.described(instrument.name)
 
     async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:  # noqa: ARG002  # one cycle
         """Ask all nodes of an instrument's points and states in one cycle; one snapshot, timed by the source.
@@ -181,7 +189,10 @@ class OpcUaDriver:
                 where=where,
                 hint=say("If this recurs, tell the server's vendor; the other instruments go on."),
             ) from error
-        return (asked.decoder.decode(readings, self._now()),)
+        snapshot = asked.decoder.decode(readings, self._now())
+        told = dict(enumerate(readings))
+        await self._properties.learn(session.client, session.namespaces, instrument.name, told, snapshot.flags)
+        return (snapshot,)
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask the server once for its build information, which stands for every instrument of it.

@@ -91,7 +91,7 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_instruments(answer["instruments"], answer["now"]))
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
-    for note in (*_faults(answer), *_unsupported(answer)):
+    for note in (*_faults(answer), *_unsupported(answer), *_otherwise(answer)):
         console.print(note)
 
 
@@ -134,6 +134,16 @@ def _unsupported(answer: Mapping[str, Any]) -> Iterable[Text]:
         if names := ", ".join(each.get("unsupported", ())):
             said = say("it has no {names}; compare their addresses in the profile with the manual", names=names)
             yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
+
+
+def _otherwise(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Name the points that an instrument holds otherwise than its profile says."""
+    for each in answer["instruments"]:
+        for point, unit in each.get("units", {}).items():
+            said = say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+            yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
+        for point, why in each.get("misfits", {}).items():
+            yield Text.assemble((f"{each['name']}, {point}: ", "bold"), why, style="yellow")
 
 
 def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:

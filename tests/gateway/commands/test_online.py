@@ -184,6 +184,9 @@ class Torn:
     def standing(self, instrument):
         return Standing()
 
+    def described(self, instrument):
+        return instrument
+
     async def identify(self, instrument):
         return None
 
