@@ -35,6 +35,5 @@ def misfit(point: Point, reading: Reading) -> str:
         return say("the server has an array; a point is one value, so take the node of an element")
     if (kind := type(value)) in _PLAIN:
         return say("the server has a value of type {held}, the profile says {type}", held=_PLAIN[kind], type=point.type)
-    return say(
-        "the server has a {held}; a point is a number, a bool or a string", held=_OTHERS.get(kind, kind.__name__)
-    )
+    held = _OTHERS.get(kind, kind.__name__)
+    return say("the server has a value of type {held}; a point is a number, a bool or a string", held=held)

@@ -152,7 +152,7 @@ class Properties:
 
 
 def _note(points: _Points, readings: Mapping[int, Reading], flags: Mapping[int, Flag]) -> None:
-    """Note what no point can hold, and say so once."""
+    """Note why points cannot hold what the server has, and say so once."""
     if not points.misfits and Flag.BAD_CONFIGURATION not in flags.values():
         return
     for place, point in enumerate(points.configured.points):
@@ -161,9 +161,9 @@ def _note(points: _Points, readings: Mapping[int, Reading], flags: Mapping[int, 
             continue
         if flags.get(place) is not Flag.BAD_CONFIGURATION:
             points.misfits.pop(place, None)
-        elif place not in points.misfits:
-            points.misfits[place] = misfit(point, reading)
-            _log.warning("%s, %s: %s", points.configured.name, point.name, points.misfits[place])
+        elif (why := misfit(point, reading)) != points.misfits.get(place):
+            points.misfits[place] = why
+            _log.warning("%s, %s: %s", points.configured.name, point.name, why)
 
 
 def _due(points: _Points, readings: Mapping[int, Reading]) -> list[int]:

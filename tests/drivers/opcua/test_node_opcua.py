@@ -1,20 +1,26 @@
 """The driver against a server that shares no code with its client: node-opcua, which others wrote."""
 
 import asyncio
+from importlib.resources import files
+from pathlib import Path
 
 import pytest
-from support.node_opcua import node, serving
-from support.opcua_park import T0, instrument, line, point, state
+from support.node_opcua import URI, node, serving
+from support.opcua_park import T0, instrument, line, point
 from support.opcua_secured import gateway, secure_line
 
+from parkgate.config.document import Report
 from parkgate.config.flag import Flag
+from parkgate.config.profile_file import read_profile
 from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.opcua import certificates
 from parkgate.drivers.opcua.driver import OpcUaDriver
+from parkgate.gateway.processing.validity import Judge
 
 pytestmark = pytest.mark.xdist_group("node-opcua")
 
 NOW = T0 + 60_000
+ROOM = Path(str(files("parkgate.config"))) / "instruments"
 
 
 @pytest.fixture(scope="module")
@@ -107,13 +113,6 @@ async def test_each_status_is_a_flag_an_uncertain_value_or_a_good_one(park):
     assert snapshot.values == tuple(None if name.startswith("Bad") else 7.5 for name in names)
 
 
-async def test_an_enumeration_is_a_state(park):
-    park.set("Analyser.DeviceHealth", 2)
-    health = state(equals=2, flag="calibration").model_copy(update={"at": node("Analyser.DeviceHealth")})
-    snapshot = await read(park, held("Analyser.Value", "float32"), states=[health])
-    assert (snapshot.states, snapshot.values) == ((2,), (35.5,))
-
-
 async def test_a_namespace_that_is_not_there_costs_its_own_point(park):
     snapshot = await read(park, held("Double"), point("other", at="nsu=urn:elsewhere;s=Double"))
     assert (snapshot.values, snapshot.flags) == ((0.1, None), {1: Flag.BAD_CONFIGURATION})
@@ -152,3 +151,31 @@ async def test_after_a_restart_the_line_is_entered_again(park):
     async with opened:
         (snapshot,) = await opened.read(asked)
     assert snapshot.values == (0.1,)
+
+
+DI = "nsu=urn:example:device;s={node}."
+
+
+def shipped(name):
+    """Give the points and states of a profile that comes with Parkgate, at this server's device."""
+    profile = read_profile(ROOM / f"{name}.toml", Report())
+
+    def here(each):
+        return each.model_copy(update={"at": each.at.replace(DI, f"nsu={URI};s=Analyser.")})
+
+    return tuple(map(here, profile.points)), tuple(map(here, profile.states))
+
+
+@pytest.mark.parametrize(
+    ("health", "flag"),
+    [(0, None), (1, Flag.FAULT), (2, Flag.CALIBRATION), (3, Flag.OUT_OF_RANGE), (4, None)],
+)
+async def test_the_health_of_a_device_flags_its_values_as_its_profile_says(park, health, flag):
+    park.set("Analyser.DeviceHealth", health)
+    points, states = shipped("di-device-opcua")
+    asked = instrument(*points, states=states)
+    async with driver(line(park.url), asked) as opened:
+        (snapshot,) = await opened.read(asked)
+        judged = Judge.of(opened.described(asked))(snapshot)
+    assert judged.flags == ({} if flag is None else {0: flag, 1: flag})
+    assert judged.values == (35.5, 21.4)

@@ -4,8 +4,8 @@
 // `Matrix` (2 x 3 Double), `Empty` (Double, no element). `Transfer`: a structure of OPC UA for
 // Devices, `Span`: one of OPC UA's own, a Range. `Null`: no value. The scalars may be set. `Bad…`, `Uncertain…`, `Good…`: 7.5 with the status of that name.
 // `Level`, `Temperature`, `Explosive`, `Reversed`, `Unitless`: analog items, see `analog`. `Trend`: a Double that keeps
-// the history of what it is set to. `Counter`: a UInt32 that is one more every 100 ms. `Analyser.DeviceHealth` and its
-// value `Analyser.Value`: a device of OPC UA for Devices. `Farm.T01.Level` … `Farm.T10.Volume`: ten tanks of five analog
+// the history of what it is set to. `Counter`: a UInt32 that is one more every 100 ms. `Analyser`: a device of OPC UA for
+// Devices, with `.DeviceHealth` and two analog items, `.Value` and `.Temperature`. `Farm.T01.Level` … `Farm.T10.Volume`: ten tanks of five analog
 // items each, in folders with Chinese names.
 "use strict";
 
@@ -126,7 +126,8 @@ function populate(space) {
     const dataType = space.findDataType("DeviceHealthEnumeration", di).nodeId;
     const browseName = { name: "DeviceHealth", namespaceIndex: di };
     variable("Analyser.DeviceHealth", "Int32", 0, { parent: made, dataType, browseName });
-    variable("Analyser.Value", "Float", 35.5, { parent: made });
+    analog("Analyser.Value", { unit: { unitId: 18256, displayName: "mg/m³" }, range: [0, 100], value: 35.5, parent: made });
+    analog("Analyser.Temperature", { unit: CELSIUS, range: [-20, 80], value: 21.4, parent: made });
   }
 
   function farm() {
@@ -138,6 +139,11 @@ function populate(space) {
       const tank = folder(all, id, `${number}# 储罐`);
       for (const [name, about] of Object.entries(MEASURED)) analog(`${id}.${name}`, { ...about, value: number, parent: tank });
     }
+  }
+
+  function means(name, property, value) {
+    variables[name][property].setValueFromSource({ dataType: DataType.ExtensionObject, value });
+    variables[name].handle_semantic_changed(); // which the library does by itself only where a client writes it
   }
 
   for (const [kind, value] of Object.entries(SCALARS)) variable(kind, kind, value);
@@ -167,11 +173,10 @@ function populate(space) {
       hold(name, kind, kind === "DateTime" ? new Date(kept) : kept, StatusCodes[status], source);
     },
     units(name, unit) {
-      variables[name].engineeringUnits.setValueFromSource({ dataType: DataType.ExtensionObject, value: information(unit) });
+      means(name, "engineeringUnits", information(unit));
     },
     range(name, low, high) {
-      const value = new opcua.Range({ low, high });
-      variables[name].euRange.setValueFromSource({ dataType: DataType.ExtensionObject, value });
+      means(name, "euRange", new opcua.Range({ low, high }));
     },
   };
 }
