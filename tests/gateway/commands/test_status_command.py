@@ -253,3 +253,10 @@ def test_an_uplink_that_is_online_with_a_fault_is_not_fine():
 def test_the_points_that_an_instrument_refuses_are_named(tmp_path):
     out = shown(tmp_path, reply(instruments=[instrument(unsupported=["so2", "nox"])], lines=[line()]), width=120)
     assert "gas-1: it has no so2, nox; compare their addresses in the profile with the manual" in out
+
+
+def test_what_the_instrument_holds_otherwise_than_its_profile_says_is_named(tmp_path):
+    tank = instrument(units={"level": "mm"}, misfits={"list": "the server has an array"})
+    out = shown(tmp_path, reply(instruments=[tank], lines=[line()]), width=120)
+    assert "gas-1: level is in mm on the server; the profile's unit is told" in out
+    assert "gas-1, list: the server has an array" in out

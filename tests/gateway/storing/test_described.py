@@ -74,3 +74,15 @@ async def test_who_left_the_site_is_left(outbox, described):
     without = Described("x/gw", [B], outbox)
     await without.keep()
     assert {name: len(revs) for name, revs in (await without.left("park")).items()} == {"a": 2}
+
+
+async def test_one_whose_unit_is_learnt_is_today_and_its_rows_refer_to_that(outbox, described):
+    learnt = A.model_copy(update={"points": (A.points[0].model_copy(update={"unit": "mg/m3", "range": (0.0, 300.0)}),)})
+    await described.anew(learnt)
+    name, rev, payload = (await described.needed(10**9))[1]
+    assert (name, json.loads(payload)["points"]["so2"]) == (
+        "a",
+        {"unit": "mg/m3", "type": "float32", "range": [0, 300]},
+    )
+    assert json.loads(described.encoder(learnt)(Snapshot("a", 1, (1.0,)), 1, 1))["rev"] == rev
+    assert "simulated" not in json.loads(payload)
