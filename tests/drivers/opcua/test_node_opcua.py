@@ -71,17 +71,60 @@ async def test_texts_come_as_they_are(park):
     assert (snapshot.values, snapshot.flags) == (("罐区一", "正常"), {})
 
 
-REFUSED = [
-    "DateTime", "Guid", "ByteString", "XmlElement", "NodeId", "StatusCode", "QualifiedName",
-    "Int32Array", "DoubleArray", "StringArray", "Empty", "Matrix", "Transfer", "Span", "Null", "NotThere",
-]  # fmt: skip
+REFUSED = {
+    "DateTime": "a value of type DateTime;",
+    "Guid": "a value of type Guid;",
+    "ByteString": "a value of type ByteString;",
+    "XmlElement": "a value of type XmlElement;",
+    "NodeId": "a value of type NodeId;",
+    "StatusCode": "a value of type StatusCode;",
+    "QualifiedName": "a value of type QualifiedName;",
+    "Int32Array": "an array;",
+    "DoubleArray": "an array;",
+    "StringArray": "an array;",
+    "Empty": "an array;",
+    "Matrix": "an array;",
+    "Transfer": "a value of type ExtensionObject;",
+    "Span": "a value of type Range;",
+    "Null": "a node without a value",
+    "NotThere": "no node nsu=urn:test:node-opcua;s=NotThere",
+    "DoubleArray[1]": "no node nsu=urn:test:node-opcua;s=DoubleArray[1]",
+}
+"""What each node has, and so no point can hold. A node id is no index range: `s=Array[1]` is another node."""
 
 
 @pytest.mark.parametrize("kind", ["double", "int32", "bool", "string"])
-async def test_what_no_point_can_hold_is_a_bad_configuration_of_that_point_alone(park, kind):
-    snapshot = await read(park, held("Double"), *(held(name, kind) for name in REFUSED))
+async def test_what_no_point_can_hold_is_a_bad_configuration_of_that_point_alone_and_says_why(park, kind):
+    refused = [point(f"p{number}", kind, at=node(name)) for number, name in enumerate(REFUSED)]
+    asked = instrument(held("Double"), *refused)
+    async with driver(line(park.url), asked) as opened:
+        (snapshot,) = await opened.read(asked)
+        misfits = dict(opened.standing(asked).misfits)
     assert snapshot.flags == dict.fromkeys(range(1, len(REFUSED) + 1), Flag.BAD_CONFIGURATION)
     assert snapshot.values == (0.1, *(None,) * len(REFUSED))
+    for each, has in zip(refused, REFUSED.values(), strict=True):
+        assert misfits.pop(each.name).startswith(f"the server has {has}")
+    assert misfits == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "kind", "value", "flag"),
+    [
+        ("Int16", "double", -(2**15), None),
+        ("Float", "double", 12.3, None),
+        ("UInt32", "int64", 2**32 - 1, None),
+        ("UInt32", "int16", None, Flag.OUT_OF_RANGE),
+        ("UInt64", "uint64", None, Flag.OUT_OF_RANGE),  # beyond 2^53 it travels as text only
+        ("Double", "int32", None, Flag.BAD_CONFIGURATION),
+        ("Boolean", "int32", None, Flag.BAD_CONFIGURATION),
+        ("Byte", "bool", None, Flag.BAD_CONFIGURATION),
+        ("Int32", "string", None, Flag.BAD_CONFIGURATION),
+        ("String", "double", None, Flag.BAD_CONFIGURATION),
+    ],
+)
+async def test_a_number_comes_as_the_profile_says_or_flagged(park, name, kind, value, flag):
+    snapshot = await read(park, held(name, kind))
+    assert (snapshot.values, snapshot.flags) == ((value,), {} if flag is None else {0: flag})
 
 
 STATUSES = {
