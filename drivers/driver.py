@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Protocol, Self
 
@@ -28,14 +28,14 @@ class Standing:
 
     `unsupported`: the names of the points that it refuses; they are asked again rarely. `rests`: the seconds until it
     is asked again where it has been silent for long, else 0. `units`: the points whose unit is another one on the
-    instrument than in its profile, and the instrument's. `misfits`: the points that are no such thing as their profile
-    says, and why, for people.
+    instrument than in its profile, and the instrument's. `reasons`: why points have no usable value, by name, where the
+    instrument says more than the flag.
     """
 
     unsupported: tuple[str, ...] = ()
     rests: float = 0.0
     units: tuple[tuple[str, str], ...] = ()
-    misfits: tuple[tuple[str, str], ...] = ()
+    reasons: Mapping[str, str] = field(default_factory=dict)
 
 
 class Driver(Protocol):

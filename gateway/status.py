@@ -49,8 +49,8 @@ def instrument(collector: Collector, station: Station, origins: Origins) -> dict
     """Give what became of an instrument's turns, and its last values with their units and flags.
 
     `simulated` is None until it was asked. `unsupported` names the points that it refuses, which are asked again
-    rarely; `rests` is for how long (ms) it is not asked at all, where it has been silent for long. `units` and
-    `misfits` are the points that the instrument holds in another unit than its profile, or not as that type at all.
+    rarely; `rests` is for how long (ms) it is not asked at all, where it has been silent for long. `units` are the
+    points that the instrument has in another unit than its profile, `reasons` says why points have no usable value.
     """
     standing = collector.standing(station)
     about, latest = station.instrument, station.latest
@@ -76,7 +76,7 @@ def instrument(collector: Collector, station: Station, origins: Origins) -> dict
         "missed": collector.schedule.missed[station.instrument.name],
         "unsupported": list(standing.unsupported),
         "units": dict(standing.units),
-        "misfits": dict(standing.misfits),
+        "reasons": dict(standing.reasons),
         "rests": round(1000 * standing.rests),
         "seq": station.series.seq,
         "low": station.series.low,

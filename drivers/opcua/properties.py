@@ -7,7 +7,7 @@ cannot be read leaves what is known, and costs no reading.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -48,7 +48,8 @@ _Asked = tuple[int, str]
 class _Points:
     """An instrument as configured and as known by now; `said`, `misfits` and `unasked` are by index into its points.
 
-    `unasked` has not been asked about in this session; `tries` brought no answer.
+    `unasked` has not been asked about since the session began or it changed; `tries` brought no answer. `told` is what
+    was last told to have changed, by index into the plan's nodes.
     """
 
     configured: Instrument
@@ -58,6 +59,7 @@ class _Points:
     misfits: dict[int, str] = field(default_factory=dict)
     differing: tuple[tuple[str, str], ...] = ()
     unasked: set[int] = field(default_factory=set)
+    told: dict[int, tuple[object, ...]] = field(default_factory=dict)
     tries: int = 0
 
 
@@ -86,8 +88,13 @@ class Properties:
     def standing(self, name: str) -> Standing:
         """Tell which of an instrument's points the server holds otherwise than its profile says."""
         points = self._of[name]
-        misfits = ((points.configured.points[place].name, why) for place, why in points.misfits.items())
-        return Standing(units=points.differing, misfits=tuple(misfits))
+        reasons = {points.configured.points[place].name: why for place, why in points.misfits.items()}
+        return Standing(units=points.differing, reasons=reasons)
+
+    def ask_again(self, name: str, nodes: Collection[int]) -> None:
+        """Let what is of these nodes, by index into the plan's, be asked again: they told that it has changed."""
+        points = self._of[name]
+        points.unasked.update(place for place, node in enumerate(points.plan.points) if node in nodes)
 
     async def learn(
         self,
@@ -103,6 +110,7 @@ class Properties:
         """
         points = self._of[name]
         _note(points, readings, flags)
+        self.ask_again(name, _changed(points, readings))
         due = _due(points, readings)
         if not due:
             return
@@ -110,12 +118,14 @@ class Properties:
             found = await self._ask(client, namespaces, points.plan, due)
         except LIBRARY as error:  # the reading is there and is stored; a lost line is found by the next
             points.tries += 1
-            if points.tries == MOST_TRIES:
+            if points.tries >= MOST_TRIES:
                 points.unasked.clear()
+            if points.tries == MOST_TRIES:
                 said = say("units and ranges of the server cannot be read: {reason}", reason=reason(error))
                 _log.warning("%s: %s", name, said)
             return
         points.unasked.difference_update(due)
+        points.tries = 0
         for place in due:
             points.said[place] = _taken(points.said.get(place, NOTHING), place, found)
         points.differing = tuple(differing(points.configured, points.said))
@@ -166,14 +176,22 @@ def _note(points: _Points, readings: Mapping[int, Reading], flags: Mapping[int, 
             _log.warning("%s, %s: %s", points.configured.name, point.name, why)
 
 
+def _changed(points: _Points, readings: Mapping[int, Reading]) -> list[int]:
+    """Give the nodes that tell that their semantics have changed; a server may tell so until the next value comes."""
+    changed: dict[int, tuple[object, ...]] = {
+        node: (reading.status, reading.source, reading.value)
+        for node, reading in readings.items()
+        if reading.status & CHANGED
+    }
+    new = [node for node, told in changed.items() if points.told.get(node) != told]
+    points.told = changed
+    return new
+
+
 def _due(points: _Points, readings: Mapping[int, Reading]) -> list[int]:
-    """Give the points to ask about: those not asked about whose node is there, and those whose status says so."""
-    read = [(place, readings[node]) for place, node in enumerate(points.plan.points) if node in readings]
-    return [
-        place
-        for place, reading in read
-        if reading.status & CHANGED or (place in points.unasked and reading.status & _CODE != BAD_NODE_ID_UNKNOWN)
-    ]
+    """Give the points to ask about, of those whose nodes were read and are there."""
+    nodes = ((place, points.plan.points[place]) for place in sorted(points.unasked))
+    return [place for place, node in nodes if node in readings and readings[node].status & _CODE != BAD_NODE_ID_UNKNOWN]
 
 
 async def _limits(client: Client) -> tuple[int, int]:

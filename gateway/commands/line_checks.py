@@ -67,7 +67,7 @@ async def _read(driver: Driver, instrument: Instrument) -> list[Finding]:
     return [
         Finding("instrument", instrument.name, Result.OK, found, readings=readings),
         *_points(instrument.name, readings),
-        *_otherwise(instrument.name, dict(standing.units), dict(standing.misfits)),
+        *_otherwise(instrument.name, readings, dict(standing.units), standing.reasons),
     ]
 
 
@@ -101,15 +101,19 @@ def _points(instrument: str, readings: Iterable[Reading]) -> list[Finding]:
     ]
 
 
-def _otherwise(instrument: str, units: Mapping[str, str], misfits: Mapping[str, str]) -> list[Finding]:
-    """Name the points that an instrument holds otherwise than its profile says, by what it says of them."""
+def _otherwise(
+    instrument: str, readings: Iterable[Reading], units: Mapping[str, str], reasons: Mapping[str, str]
+) -> list[Finding]:
+    """Name the points that an instrument has otherwise than its profile says, and what they are there."""
     differ = [say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
               for point, unit in units.items()]  # fmt: skip
     advice = say("Compare with the display: if the server is right, correct unit in the profile, or give it a scale.")
     findings = [Finding("points", instrument, Result.WARNING, found, advice) for found in differ]
     advice = say("Correct at or type in the profile; an OPC UA browser shows what the node is.")
     return findings + [
-        Finding("points", instrument, Result.PROBLEM, f"{point}: {why}", advice) for point, why in misfits.items()
+        Finding("points", instrument, Result.PROBLEM, f"{each.name}: {reasons[each.name]}", advice)
+        for each in readings
+        if each.flag == Flag.BAD_CONFIGURATION and each.name in reasons
     ]
 
 
@@ -172,5 +176,5 @@ def _instrument_of_agent(told: Mapping[str, Any], now: int, site: Path) -> list[
     return [
         Finding("instrument", name, Result.OK, found, readings=readings),
         *_points(name, readings),
-        *_otherwise(name, told.get("units", {}), told.get("misfits", {})),
+        *_otherwise(name, readings, told.get("units", {}), told.get("reasons", {})),
     ]

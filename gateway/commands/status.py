@@ -137,12 +137,12 @@ def _unsupported(answer: Mapping[str, Any]) -> Iterable[Text]:
 
 
 def _otherwise(answer: Mapping[str, Any]) -> Iterable[Text]:
-    """Name the points that an instrument holds otherwise than its profile says."""
+    """Name the points that an instrument has otherwise than its profile says."""
     for each in answer["instruments"]:
         for point, unit in each.get("units", {}).items():
             said = say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
             yield Text.assemble((f"{each['name']}: ", "bold"), said, style="yellow")
-        for point, why in each.get("misfits", {}).items():
+        for point, why in each.get("reasons", {}).items():
             yield Text.assemble((f"{each['name']}, {point}: ", "bold"), why, style="yellow")
 
 

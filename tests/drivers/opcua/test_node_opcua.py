@@ -99,7 +99,7 @@ async def test_what_no_point_can_hold_is_a_bad_configuration_of_that_point_alone
     asked = instrument(held("Double"), *refused)
     async with driver(line(park.url), asked) as opened:
         (snapshot,) = await opened.read(asked)
-        misfits = dict(opened.standing(asked).misfits)
+        misfits = dict(opened.standing(asked).reasons)
     assert snapshot.flags == dict.fromkeys(range(1, len(REFUSED) + 1), Flag.BAD_CONFIGURATION)
     assert snapshot.values == (0.1, *(None,) * len(REFUSED))
     for each, has in zip(refused, REFUSED.values(), strict=True):

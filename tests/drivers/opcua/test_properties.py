@@ -116,6 +116,36 @@ async def test_a_status_that_says_they_changed_has_them_read_again(asked):
     assert [len(paths) for paths in asked] == [4, 2]
 
 
+async def test_a_status_that_goes_on_saying_so_has_them_read_once_until_the_next_value(asked):
+    tank = instrument(point("level"))
+    async with bare() as park:
+        await park.put("level", datavalue(2.5))
+        await say(park, "level", METRE)
+        async with driver(park.url, tank) as opened:
+            for value in (2.5, 2.5, 2.6, 2.6):
+                await park.put("level", datavalue(value, status=CHANGED))
+                await opened.read(tank)
+    assert len(asked) == 2
+
+
+async def test_what_changed_while_no_answer_came_is_asked_again(asked):
+    tank = instrument(point("level"))
+    async with bare() as park:
+        await park.put("level", datavalue(2.5))
+        unit, _ = await say(park, "level", METRE, (0, 12))
+        async with driver(park.url, tank) as opened:
+            await opened.read(tank)
+            await unit.write_value(ua.EUInformation(CEFACT, MILLIMETRE, ua.LocalizedText("mm"), ua.LocalizedText("")))
+            asked.fails = [ua.uaerrors.BadTimeout()]
+            await park.put("level", datavalue(2_500.0, status=CHANGED))
+            await opened.read(tank)
+            assert said(opened.described(tank)) == [("m", (0, 12))]
+            asked.fails = []
+            await park.put("level", datavalue(2_501.0))
+            await opened.read(tank)
+            assert said(opened.described(tank)) == [("mm", (0, 12))]
+
+
 async def test_a_unit_other_than_the_profile_s_is_told_and_changes_nothing(asked):
     tank = instrument(point("level", unit="mm"), point("plain"))
     async with bare() as park:
@@ -136,12 +166,12 @@ async def test_a_node_that_is_there_later_is_asked_about_then(asked):
         await park.put("level", datavalue(2.5))
         async with driver(park.url, tank) as opened:
             await opened.read(tank)
-            assert opened.standing(tank).misfits == (("late", "the server has no node nsu=urn:test:park;s=late"),)
+            assert opened.standing(tank).reasons == {"late": "the server has no node nsu=urn:test:park;s=late"}
             await park.put("late", datavalue(1.0))
             await say(park, "late", METRE)
             await opened.read(tank)
             assert said(opened.described(tank)) == [("", None), ("m", None)]
-            assert opened.standing(tank).misfits == ()
+            assert opened.standing(tank).reasons == {}
     assert [len(paths) for paths in asked] == [2, 2]
 
 
@@ -208,7 +238,7 @@ async def test_each_misfit_is_told_once_however_often_it_is_read(caplog):
         async with driver(park.url, tank) as opened:
             for _ in range(3):
                 (snapshot,) = await opened.read(tank)
-            ((name, why),) = opened.standing(tank).misfits
+            ((name, why),) = opened.standing(tank).reasons.items()
     assert snapshot.flags == {1: Flag.BAD_CONFIGURATION}
     assert (name, why.partition(";")[0]) == ("list", "the server has an array")
     told = [record.getMessage() for record in caplog.records if record.name == "parkgate.opcua"]

@@ -281,11 +281,14 @@ def test_what_the_agent_has_no_fault_of_yet_is_looked_at_in_status():
 def test_what_the_agent_knows_to_be_otherwise_than_the_profile_says_is_found():
     tank = {
         "name": "tank-7", "line": "dcs", "state": "answering", "at": 0, "units": {"level": "mm"},
-        "misfits": {"list": "the server has an array"},
-        "points": {"level": {"title": "", "unit": "m", "value": 2.5, "flag": None}},
+        "reasons": {"list": "the server has an array"},
+        "points": {
+            "level": {"title": "", "unit": "m", "value": 2.5, "flag": None},
+            "list": {"title": "", "unit": "", "value": None, "flag": "bad-configuration"},
+        },
     }  # fmt: skip
     answer = {"lines": [{"name": "dcs", "state": "up", "fault": ""}], "instruments": [tank], "now": 0}
-    _, _, differs, misfit = of_running_agent(answer, Path("/etc/gw-01.toml"))
+    *_, differs, misfit = of_running_agent(answer, Path("/etc/gw-01.toml"))
     assert (differs.result, differs.found) == (
         Result.WARNING, "level is in mm on the server; the profile's unit is told",
     )  # fmt: skip

@@ -256,7 +256,7 @@ def test_the_points_that_an_instrument_refuses_are_named(tmp_path):
 
 
 def test_what_the_instrument_holds_otherwise_than_its_profile_says_is_named(tmp_path):
-    tank = instrument(units={"level": "mm"}, misfits={"list": "the server has an array"})
+    tank = instrument(units={"level": "mm"}, reasons={"list": "the server has an array"})
     out = shown(tmp_path, reply(instruments=[tank], lines=[line()]), width=120)
     assert "gas-1: level is in mm on the server; the profile's unit is told" in out
     assert "gas-1, list: the server has an array" in out
