@@ -28,13 +28,15 @@ class Standing:
 
     `unsupported`: the names of the points that it refuses; they are asked again rarely. `rests`: the seconds until it
     is asked again where it has been silent for long, else 0. `reasons`: why points have no usable value, by name, where
-    the instrument says more than the flag. `remarks`: what it does otherwise than was asked, for people.
+    the instrument says more than the flag. `remarks`: what it does otherwise than was asked, for people. `units`: the
+    points whose unit is another one on the instrument than in its profile, and the instrument's.
     """
 
     unsupported: tuple[str, ...] = ()
     rests: float = 0.0
     reasons: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
+    units: tuple[tuple[str, str], ...] = ()
 
 
 class Driver(Protocol):
@@ -63,6 +65,10 @@ class Driver(Protocol):
 
     def standing(self, instrument: Instrument) -> Standing:
         """Tell what an instrument refuses, and whether it is asked more rarely than configured."""
+        ...
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give an instrument as it is known by now: itself, unless it told units or ranges that its profile lacks."""
         ...
 
     async def identify(self, instrument: Instrument) -> Identity | None:

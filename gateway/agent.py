@@ -139,7 +139,7 @@ class Agent:
         given = Given(
             self.outbox, world.clock, world.rng, world.open_driver or opener(self.site.gateway), self.tell,
             self._refresh, self._time.unsynced,
-            self._origins, self._simulated,
+            self._origins, self._describe,
         )  # fmt: skip
         self.collectors = [
             Collector(line, [self._station(each) for each in self.site.on(line)], given, self._heart("line", line.name))
@@ -156,9 +156,9 @@ class Agent:
         judge = Judge.of(instrument, self._world.clock.monotonic)
         return Station(instrument, series, judge, self._described.encoder(instrument))
 
-    async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
-        """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""
-        description = await self._described.simulated(instrument)
+    async def _describe(self, instrument: Instrument, *, simulated: bool) -> encode.SnapshotEncoder:
+        """Describe an instrument anew, in the outbox and to every uplink, before a row refers to it."""
+        description = await self._described.anew(instrument, simulated=simulated)
         for forwarder in self.forwarders:
             forwarder.describe(*description)
         return self._described.encoder(instrument)

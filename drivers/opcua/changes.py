@@ -18,6 +18,7 @@ from dataclasses import replace
 from parkgate.config.site import Instrument
 from parkgate.drivers.opcua.codec import Decoder, Reading, overflowed, same, time_of
 from parkgate.drivers.opcua.plan import LONGEST_QUEUE, Pace
+from parkgate.drivers.opcua.semantics import CHANGED
 from parkgate.drivers.snapshot import Snapshot, full_every
 
 MOST_WAITING = 50_000
@@ -43,6 +44,7 @@ class Changes:
         self.heard: set[int] = set()
         self.torn = False
         self.told: Sequence[Mapping[int, Reading]] = ()
+        self._redefined: set[int] = set()
         self._decoder = decoder
         self._pace = pace
         self._most = min(MOST_WAITING, max(LONGEST_QUEUE, nodes * pace.queue))
@@ -66,10 +68,17 @@ class Changes:
         self.heard.add(place)
         if overflowed(reading.status):
             self._dropped += 1
+        if reading.status & CHANGED:
+            self._redefined.add(place)
         if len(self._waiting) >= self._most:
             self._waiting.popleft()
             self._dropped += 1
         self._waiting.append((place, reading))
+
+    def redefined(self) -> set[int]:
+        """Give, once, the nodes that told that what they mean has changed; the next value says no more of it."""
+        redefined, self._redefined = self._redefined, set()
+        return redefined
 
     @property
     def waiting(self) -> int:
@@ -96,12 +105,16 @@ class Changes:
         for place, reading in newest.items():  # a source's clock may be set back: what came last counts
             self.known[place] = reading
         if tick >= self._full_at:
-            self._full_at = tick + self._full_s
-            snapshots.append(self._decoder.whole(self.known, now, self._at))
+            snapshots.append(self.full(now, tick))
         if self._dropped and snapshots and tick >= self._declare_at:
             snapshots[-1] = replace(snapshots[-1], dropped=self._dropped)
             self._dropped, self._declare_at = 0, tick + DECLARE_S
         return snapshots
+
+    def full(self, now: int, tick: float) -> Snapshot:
+        """Give a full snapshot of what is known."""
+        self._full_at = tick + self._full_s
+        return self._decoder.whole(self.known, now, self._at)
 
     def _news(self) -> Iterable[Change]:
         last: dict[int, Reading] = {}

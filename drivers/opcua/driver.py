@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -30,7 +30,9 @@ from parkgate.drivers.opcua.changes import Changes
 from parkgate.drivers.opcua.codec import Reading, judge
 from parkgate.drivers.opcua.follower import Asked, Follower
 from parkgate.drivers.opcua.history import History, Link
+from parkgate.drivers.opcua.misfits import misfit
 from parkgate.drivers.opcua.plan import endpoint, plan
+from parkgate.drivers.opcua.properties import Properties
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.opcua.session import (
     SESSION_MS,
@@ -96,8 +98,10 @@ class OpcUaDriver:
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
         self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
+        self._properties = Properties()
         self.history = History(reading_of)
         for asked in self._asked.values():
+            self._properties.add(asked.instrument, asked.plan)
             self.history.add(asked.instrument, asked.plan, asked.decoder)
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
@@ -129,6 +133,7 @@ class OpcUaDriver:
             subscriptions = Subscriptions(session, self._clock, self._line.timeout / 1000)
             stack.push_async_callback(subscriptions.close)
             self._open = _Open(session, subscriptions)
+            self._properties.renew()
             self._stack = stack.pop_all()
         self.history.begin()
         return self
@@ -148,7 +153,7 @@ class OpcUaDriver:
         await self._stack.aclose()
 
     def standing(self, instrument: Instrument) -> Standing:
-        """Tell which points have no usable node and why, and where the server grants less than was asked for."""
+        """Tell which points have no usable node and why, and what the server holds or does otherwise than was asked."""
         asked, readings = self._asked[instrument.name], self._said.get(instrument.name, ())
         reasons = dict(_reasons(asked, readings)) if readings else {}
         wrong = tuple(
@@ -156,7 +161,12 @@ class OpcUaDriver:
             for place, point in zip(asked.plan.points, instrument.points, strict=True)
             if point.name in reasons and judge(readings[place].status)[0] in {None, Flag.BAD_CONFIGURATION}
         )
-        return Standing(wrong, reasons=reasons, remarks=self._remarks.get(instrument.name, ()))
+        remarks, units = self._remarks.get(instrument.name, ()), self._properties.units(instrument.name)
+        return Standing(wrong, reasons=reasons, remarks=remarks, units=units)
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give an instrument with the units and ranges that the server tells and its profile lacks."""
+        return self._properties.described(instrument.name)
 
     async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:  # noqa: ARG002  # one cycle
         """Give what an instrument said since its last turn; a first read after entering asks all of its nodes.
@@ -194,6 +204,7 @@ class OpcUaDriver:
             now = self._now()
             self.history.note(instrument, dict(enumerate(readings)), now)
             snapshots: Sequence[Snapshot] = (asked.decoder.decode(readings, now),)
+            await self._learn(session, instrument.name, readings)
         else:
             snapshots = await self._followed(line, asked)
         link = Link(session.client.uaclient, session.namespaces, session.limit)
@@ -203,7 +214,10 @@ class OpcUaDriver:
         instrument, name = asked.instrument, asked.instrument.name
         follower = line.followers.get(name)
         if follower is not None:
-            snapshots = self._noted(instrument, follower.changes, await follower.drain())
+            changes = follower.changes
+            snapshots = self._noted(instrument, changes, await follower.drain())
+            if await self._learn(line.session, name, changes.known, changes.redefined()):
+                snapshots = *snapshots, changes.full(self._now(), self._clock())
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
             first = await follower.begin()
@@ -211,8 +225,19 @@ class OpcUaDriver:
             snapshots = *self._unread.pop(name, ()), first
             line.followers[name] = follower
             self._said[name] = follower.changes.known
+            await self._learn(line.session, name, follower.changes.known)
         self._remarks[name] = follower.remarks
         return snapshots
+
+    async def _learn(
+        self, session: Session, name: str, readings: Sequence[Reading], redefined: Collection[int] = ()
+    ) -> bool:
+        """Ask what values mean where that is due; tell whether the instrument is another one by that."""
+        before = self._properties.described(name)
+        if redefined:
+            self._properties.ask_again(name, redefined)
+        await self._properties.learn(session.client, session.namespaces, name, dict(enumerate(readings)))
+        return self._properties.described(name) is not before
 
     def _noted(self, instrument: Instrument, changes: Changes, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
         """Note what was drained as delivered: a history is not asked for it again."""
@@ -341,13 +366,15 @@ def _identity(said: Sequence[object]) -> Identity | None:
 
 
 def _reasons(asked: Asked, readings: Sequence[Reading]) -> Mapping[str, str]:
-    """Give why points have no usable value, by name: the server's status in its own word, or another type."""
+    """Give why points have no usable value, by name: that their nodes are none for them, or the status in its own word."""
     points = asked.instrument.points
-    reasons = {
-        point.name: ua.StatusCode(ua.UInt32(status)).name
-        for place, point in zip(asked.plan.points, points, strict=True)
-        if judge(status := readings[place].status)[0] is not None
-    }
+    reasons = {}
+    for place, point in zip(asked.plan.points, points, strict=True):
+        flag, _, _ = judge(readings[place].status)
+        if flag is Flag.BAD_CONFIGURATION:
+            reasons[point.name] = misfit(point, readings[place])
+        elif flag is not None:
+            reasons[point.name] = ua.StatusCode(ua.UInt32(readings[place].status)).name
     for number in asked.decoder.misfits(readings):
-        reasons[points[number].name] = say("its value is no {type}", type=points[number].type)
+        reasons[points[number].name] = misfit(points[number], readings[asked.plan.points[number]])
     return reasons

@@ -12,8 +12,8 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
@@ -46,8 +46,14 @@ Result = TypeVar("Result")
 Open = Callable[[Line, Sequence[Instrument], Now], Driver]
 Tell = Callable[..., object]
 """Store an event: `tell(name, subject, **detail)`."""
-Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
-"""Describe an instrument as simulated, everywhere; give the encoder of its snapshots from now on."""
+
+
+class Describe(Protocol):
+    """How an instrument that turns out to be another than configured is told of."""
+
+    async def __call__(self, instrument: Instrument, *, simulated: bool) -> SnapshotEncoder:
+        """Describe an instrument anew, everywhere; give the encoder of its snapshots from now on."""
+        ...
 
 
 @dataclass(slots=True)
@@ -69,6 +75,7 @@ class Station:
     dropped: int = 0
     fault: str = ""
     latest: Snapshot | None = None
+    units: tuple[tuple[str, str], ...] = ()
 
     @property
     def silent(self) -> bool:
@@ -187,6 +194,7 @@ class Collector:
         self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
         try:
             snapshots = await self._read(station.instrument)
+            await self._learn(station)
             await self._identify(station)
             for snapshot in snapshots:
                 mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else b""
@@ -214,6 +222,23 @@ class Collector:
         self._up()
         return snapshots
 
+    async def _learn(self, station: Station) -> None:
+        """Describe and judge an instrument anew where its driver knows more of it by now, before that is stored."""
+        instrument, units = self._opening.described(station.instrument), self.standing(station).units
+        if instrument is not station.instrument:
+            simulated = self._origins.simulated.get(instrument.name, False)
+            station.encode = await self._describe(instrument, simulated=simulated)
+            station.judge = replace(
+                Judge.of(instrument), freshness=station.judge.freshness, recalled=station.judge.recalled
+            )
+            station.instrument = instrument
+        if units != station.units:
+            station.units = units
+            self._tell("unit-differs", instrument.name, points=dict(units))
+            for point, unit in units:
+                said = say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+                _log.warning("%s: %s", instrument.name, said)
+
     async def _identify(self, station: Station) -> None:
         """Ask an instrument that answered what it is, once; one that is simulated is described so before it is stored.
 
@@ -233,7 +258,7 @@ class Collector:
             station.asked = MOST_ASKED
         simulated = station.identity is not None and station.identity.simulated
         if simulated:
-            station.encode = await self._describe(instrument)
+            station.encode = await self._describe(instrument, simulated=True)
         for refused in self._origins.note(instrument.name, station.identity):
             self._tell("simulated-refused", refused)
             _log.error("%s", self._origins.fault(refused))

@@ -144,7 +144,11 @@ def _remarks(answer: Mapping[str, Any]) -> Iterable[Text]:
         for point, reason in each.get("reasons", {}).items():
             because.setdefault(reason, []).append(point)
         said = [say("{reason}: {points}", reason=why, points=_listed(points)) for why, points in because.items()]
+        if more := len(said[_MOST_NAMED:]):
+            said[_MOST_NAMED:] = [say("{count} more points are amiss; status --json names them", count=more)]
         said += each.get("remarks", ())
+        said += [say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+                 for point, unit in each.get("units", {}).items()]  # fmt: skip
         if dropped := each.get("dropped"):
             said.append(say("{count} changes were lost before they were told", count=dropped))
         for sentence in said:

@@ -51,6 +51,8 @@ class Wire:
         self.fails_to_open = lambda now: None
         self.identified = []
         self.identities = lambda name: None
+        self.known = lambda instrument: instrument
+        self.units = ()
 
     async def __aenter__(self):
         self.opened.append(self.clock.elapsed)
@@ -70,7 +72,10 @@ class Wire:
         return said if isinstance(said, list) else (Snapshot(instrument.name, self.clock.now(), (said,)),)
 
     def standing(self, instrument):
-        return Standing()
+        return Standing(units=self.units)
+
+    def described(self, instrument):
+        return self.known(instrument)
 
     async def identify(self, instrument):
         assert self.open
@@ -95,6 +100,7 @@ class Bench:
         self.clock = Jumping(seconds)
         self.wire = Wire(self.clock, answer)
         self.changes = 0
+        self.described = []
         stations = [
             Station(
                 each, outbox.series("data", each.name), Judge.of(each), SnapshotEncoder("s", outbox.epoch, "r", each)
@@ -118,8 +124,10 @@ class Bench:
     def changed(self):
         self.changes += 1
 
-    async def describe(self, instrument):
-        return SnapshotEncoder("s", self.outbox.epoch, "simulated", instrument)
+    async def describe(self, instrument, *, simulated):
+        self.described.append(instrument)
+        rev = "simulated" if simulated else f"r{len(self.described)}"
+        return SnapshotEncoder("s", self.outbox.epoch, rev, instrument)
 
     async def run(self):
         with pytest.raises(asyncio.CancelledError):

@@ -230,8 +230,8 @@ async def test_ten_bad_nodes_among_a_hundred_leave_the_ninety_unaffected_and_are
             assert {place for each in changed for place in set(range(100)) - each.absent} == set(good)
             standing = opened.standing(tank)
             assert sorted(standing.unsupported) == sorted(f"p{number}" for number in range(0, 100, 10))
-            assert standing.reasons == {"p0": "its value is no double"} | {
-                f"p{number}": "BadNodeIdUnknown" for number in range(10, 100, 10)
+            assert standing.reasons == {"p0": "the server has a value of type string, the profile says double"} | {
+                f"p{number}": f"the server has no node {tank.points[number].at}" for number in range(10, 100, 10)
             }
             await park.write(p10=datavalue(5.0))
             clock.seconds += follower.RETRY_S
