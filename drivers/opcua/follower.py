@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from asyncua import ua
@@ -120,11 +119,18 @@ class Follower:
             await self._monitor()
         await self._poll(again=again)
         await self._compare()
-        if self._feed is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_WHOLE_S):
-                    await self._feed.whole.wait()
+        await self._whole()
         return self.changes.drain(self._now(), self._clock())
+
+    async def _whole(self) -> None:
+        """Wait until a publication is whole; where it stays half, nobody else waits for it."""
+        if self._feed is None or self._feed.whole.is_set():
+            return
+        try:
+            async with asyncio.timeout(_WHOLE_S):
+                await self._feed.whole.wait()
+        except TimeoutError:
+            self._feed.whole.set()
 
     async def _monitor(self) -> None:
         """Let the server monitor the nodes that it does not monitor yet; where it refuses, try again rarely."""
