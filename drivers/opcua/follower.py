@@ -31,6 +31,8 @@ COMPARE_S = 300.0
 """How often nodes that were not heard are read and compared."""
 _WHOLE_S = 0.2
 """The longest wait for the other messages of a publication: what changed at one time stays together."""
+_HURRIED = 10
+"""Publishing intervals for which nobody waits where a wait was in vain: the others of the line have their turns too."""
 _PERIODS = 3
 """Publishing intervals within which a change that a Read has seen must have been told."""
 
@@ -123,14 +125,15 @@ class Follower:
         return self.changes.drain(self._now(), self._clock())
 
     async def _whole(self) -> None:
-        """Wait until a publication is whole; where it stays half, nobody else waits for it."""
-        if self._feed is None or self._feed.whole.is_set():
+        """Wait until a publication is whole; where it stays half, nobody waits again for a while."""
+        feed = self._feed
+        if feed is None or feed.whole.is_set() or self._clock() < feed.hurried:
             return
         try:
             async with asyncio.timeout(_WHOLE_S):
-                await self._feed.whole.wait()
+                await feed.whole.wait()
         except TimeoutError:
-            self._feed.whole.set()
+            feed.hurried = self._clock() + _HURRIED * feed.publishing / 1000
 
     async def _monitor(self) -> None:
         """Let the server monitor the nodes that it does not monitor yet; where it refuses, try again rarely."""
