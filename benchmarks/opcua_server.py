@@ -42,18 +42,18 @@ def pop(self, result):
     waiting = self._triggered_datachanges
     items = [item for handle in list(waiting)[:MOST] for item in waiting.pop(handle)]
     if items:
-        result.NotificationMessage.NotificationData.append(items)
+        result.NotificationMessage.NotificationData.append((items, bool(waiting)))
 
 
 def binary(told):
     """Encode changes by hand: the library needs 20 us for each, which is more than the agent that is measured."""
     if type(told) is not ua.PublishResponse or not told.Parameters.NotificationMessage.NotificationData:
         return struct_to_binary(told)
-    (items,) = told.Parameters.NotificationMessage.NotificationData
+    ((items, more),) = told.Parameters.NotificationMessage.NotificationData
     told.Parameters.NotificationMessage.NotificationData = []
-    told.Parameters.MoreNotifications = len(items) >= MOST
+    told.Parameters.MoreNotifications = more
     whole = struct_to_binary(told)
-    told.Parameters.NotificationMessage.NotificationData = [items]
+    told.Parameters.NotificationMessage.NotificationData = [(items, more)]
     values = b"".join(_ITEM.pack(handle, 0x0D, 11, value, at, at) for handle, value, at in items)
     body = struct.pack("<i", len(items)) + values + struct.pack("<i", -1)
     return whole[:-12] + struct.pack("<i4sBi", 1, bytes.fromhex("01002b03"), 1, len(body)) + body + whole[-8:]

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 from asyncua import ua
@@ -32,6 +31,8 @@ COMPARE_S = 300.0
 """How often nodes that were not heard are read and compared."""
 _WHOLE_S = 0.2
 """The longest wait for the other messages of a publication: what changed at one time stays together."""
+_HURRIED = 10
+"""Publishing intervals for which nobody waits where a wait was in vain: the others of the line have their turns too."""
 _PERIODS = 3
 """Publishing intervals within which a change that a Read has seen must have been told."""
 
@@ -120,11 +121,19 @@ class Follower:
             await self._monitor()
         await self._poll(again=again)
         await self._compare()
-        if self._feed is not None:
-            with suppress(TimeoutError):
-                async with asyncio.timeout(_WHOLE_S):
-                    await self._feed.whole.wait()
+        await self._whole()
         return self.changes.drain(self._now(), self._clock())
+
+    async def _whole(self) -> None:
+        """Wait until a publication is whole; where it stays half, nobody waits again for a while."""
+        feed = self._feed
+        if feed is None or feed.whole.is_set() or self._clock() < feed.hurried:
+            return
+        try:
+            async with asyncio.timeout(_WHOLE_S):
+                await feed.whole.wait()
+        except TimeoutError:
+            feed.hurried = self._clock() + _HURRIED * feed.publishing / 1000
 
     async def _monitor(self) -> None:
         """Let the server monitor the nodes that it does not monitor yet; where it refuses, try again rarely."""

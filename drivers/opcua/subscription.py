@@ -46,7 +46,7 @@ _NO_FILTER = frozenset(
 class Feed:
     """One subscription: how long (s) it may be silent, when it was heard last, and the number of its last message.
 
-    `whole` is set while no message of a publication is still on its way.
+    `whole` is set while no message of a publication is still on its way; nobody waits for that before `hurried`.
     """
 
     number: int
@@ -55,6 +55,7 @@ class Feed:
     heard: float
     sequence: int = 0
     whole: asyncio.Event = field(default_factory=asyncio.Event)
+    hurried: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

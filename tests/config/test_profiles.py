@@ -200,6 +200,9 @@ def test_an_opcua_instrument_is_followed_unless_it_is_to_be_read_and_a_modbus_on
     modbus, opcua = load_site(tmp_path / "site.toml").instruments
     assert (modbus.acquisition, opcua.acquisition, opcua.sampling) == ("read", "subscription", None)
     read = edited(SITE, 'node = "T7"', 'node = "T7"\nacquisition = "read"')
+    longest = edited(SITE, 'node = "T7"', 'node = "T7"\nsampling = "1s"')
+    (tmp_path / "site.toml").write_text(longest, encoding="utf-8")
+    assert load_site(tmp_path / "site.toml").instruments[1].sampling == 1_000
     (tmp_path / "site.toml").write_text(read, encoding="utf-8")
     assert load_site(tmp_path / "site.toml").instruments[1].acquisition == "read"
 

@@ -330,7 +330,11 @@ async def test_what_changed_at_one_time_stays_together_however_many_messages_it_
             await asyncio.sleep(0)
             subscriptions_._hear(Notification(feed.number, feed.sequence + 1, [second]))
             (changed,) = await turn
-    assert (changed.values, changed.dropped) == ((5.0, 5.0), 0)
+            assert (changed.values, changed.dropped) == ((5.0, 5.0), 0)
+            third = 0, Reading(6.0, 0, T0 + 2)
+            subscriptions_._hear(Notification(feed.number, feed.sequence + 1, [third], more=True))
+            assert [each.values for each in await opened.read(tank)] == [(6.0, None)], "it waits for a while only"
+            assert feed.hurried > opened._clock(), "and not again and again"
 
 
 async def test_an_overflow_in_the_server_is_declared():
