@@ -366,7 +366,7 @@ def _identity(said: Sequence[object]) -> Identity | None:
 
 
 def _reasons(asked: Asked, readings: Sequence[Reading]) -> Mapping[str, str]:
-    """Give why points have no usable value, by name: that their nodes are none for them, or the status in its own word."""
+    """Give why points have no usable value, by name: no point can hold what the node is, or its status in one word."""
     points = asked.instrument.points
     reasons = {}
     for place, point in zip(asked.plan.points, points, strict=True):
