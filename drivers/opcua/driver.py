@@ -27,6 +27,7 @@ from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
+from parkgate.drivers.opcua.browsing import Inquiry
 from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
 from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
@@ -204,6 +205,15 @@ class OpcUaDriver:
                 said = None
             self._identities.append(said)
         return self._identities[0]
+
+    def asked(self) -> Inquiry:
+        """Give the open session for single questions, which people ask between two readings.
+
+        Raises:
+            Unreachable: the line is not open.
+
+        """
+        return Inquiry(self._open().client, self._where)
 
     async def _arm(self, client: SecureClient) -> None:
         self._own = ""
