@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from parkgate.config.addresses import NODE, address_trouble
 from parkgate.config.language import say
 from parkgate.drivers.opcua.looking import Variable
-from parkgate.drivers.opcua.naming import names
+from parkgate.drivers.opcua.naming import names, slug
+from parkgate.drivers.opcua.space import Node
 
 _ENDLESS = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _NUMBERS = frozenset({"int16", "uint16", "int32", "uint32", "int64", "uint64", "float32", "double"})
@@ -26,7 +28,7 @@ def usable(variable: Variable) -> str:
         return variable.why
     if NODE in at:
         return say("its node id holds {node}, which stands for something else in a profile", node=NODE)
-    if address_trouble(at, "opcua", 0) or not _encodable(at):
+    if address_trouble(at, "opcua", 0) or _whole(at).strip() != at:  # a reader of a profile drops blanks at the ends
         return say("its node id cannot be written in a profile")
     return ""
 
@@ -34,7 +36,9 @@ def usable(variable: Variable) -> str:
 def profile(variables: Sequence[Variable], *, title: str, url: str) -> str:
     """Write a profile of variables, in their order; at least one of them must be usable."""
     whys = [usable(each) for each in variables]
-    named = iter(names([each.node.path for each, why in zip(variables, whys, strict=True) if not why]))
+    good = [each.node for each, why in zip(variables, whys, strict=True) if not why]
+    named = iter(names([each.path for each in good]))
+    often = Counter(map(_called, good))
     lines = [
         f"title = {quoted(title)}",
         f"manual = {quoted(say('found by parkgate scan {url}; compare each point with the documents', url=url))}",
@@ -45,20 +49,29 @@ def profile(variables: Sequence[Variable], *, title: str, url: str) -> str:
     rows = zip(variables, whys, strict=True)
     for above, some in groupby(rows, key=lambda row: row[0].node.path[:-1]):
         lines += [_comment("/".join(above))] if above else []
-        lines += [_refused(each, why) if why else _point(next(named), each) for each, why in some]
+        lines += [
+            _refused(each, why) if why else _point(next(named), each, alone=often[_called(each.node)] == 1)
+            for each, why in some
+        ]
     return "\n".join(lines) + "\n"
 
 
-def _point(name: str, variable: Variable) -> str:
-    return f"{name} = {{ {', '.join(f'{key} = {value}' for key, value in _attributes(name, variable))} }}"
+def _called(node: Node) -> str:
+    return node.child.title or node.child.name
 
 
-def _attributes(name: str, variable: Variable) -> Iterator[tuple[str, str]]:
-    child = variable.node.child
-    yield "at", quoted(child.node)
+def _point(name: str, variable: Variable, *, alone: bool) -> str:
+    """Write a point; where others are called the same, its title begins with the object above it."""
+    node = variable.node
+    above = node.above if node.above is not None and node.above.above is not None and not alone else None
+    title = _called(node) if above is None else f"{_called(above)} {_called(node)}"
+    return f"{name} = {{ {', '.join(f'{key} = {value}' for key, value in _attributes(name, title, variable))} }}"
+
+
+def _attributes(name: str, title: str, variable: Variable) -> Iterator[tuple[str, str]]:
+    yield "at", quoted(variable.node.child.node)
     yield "type", quoted(variable.type)
-    title = child.title or child.name
-    if title.casefold() != name:
+    if not title.isascii() or slug(title) != name:
         yield "title", quoted(title)
     if variable.unit:
         yield "unit", quoted(variable.unit)
@@ -87,7 +100,3 @@ def quoted(text: str) -> str:
 
 def _whole(text: str) -> str:
     return text.encode("utf-8", "replace").decode()
-
-
-def _encodable(text: str) -> bool:
-    return _whole(text) == text

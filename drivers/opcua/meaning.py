@@ -47,7 +47,6 @@ _MEANINGS: Final[Mapping[str, Callable[[], str]]] = MappingProxyType(
         "UncertainSubNormal": lambda: say("made of fewer sources than it should be"),
         "UncertainTransducerInManual": lambda: say("the transducer is in manual mode"),
         "UncertainSimulatedValue": lambda: say("the value is simulated"),
-        "UncertainSensorInCalibration": lambda: say("the sensor is being calibrated"),
         "GoodLocalOverride": lambda: say("overridden, usually by hand"),
         "GoodClamped": lambda: say("held at an end of its range"),
         "GoodNoData": lambda: say("there is no value"),

@@ -89,13 +89,21 @@ def _numbered(made: Sequence[str]) -> list[str]:
 
 
 def _free(name: str, used: Container[str], tries: Counter[str]) -> str:
-    """Give the first free one of a name cut to its length, then with a number; of a long one the end tells most."""
-    if name and (cut := name[-MOST:].strip("_")) not in used:
+    """Give the first free one of a name cut to its length, then with a number."""
+    if name and (cut := _end(name, MOST)) not in used:
         return cut
     tries[name] += 1 + bool(name and not tries[name])
     while True:
         tail = f"_{tries[name]}"
-        tried = f"{(name or 'point')[-(MOST - len(tail)) :].strip('_')}{tail}"
+        tried = f"{_end(name or 'point', MOST - len(tail))}{tail}"
         if tried not in used:
             return tried
         tries[name] += 1
+
+
+def _end(name: str, most: int) -> str:
+    """Give the words at the end of a name that fit: they tell most; of a single word as much of it as fits."""
+    if len(name) <= most:
+        return name
+    _, between, words = name[-most - 1 :].partition("_")
+    return words if between and words else name[-most:].strip("_")
