@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
 from typing import Final, Literal, Protocol, TypeVar
 
 from parkgate.drivers.opcua.codec import Reading
@@ -18,8 +19,10 @@ ROOT: Final = "i=84"
 BROWSE_NAME, DISPLAY_NAME, VALUE, DATA_TYPE, VALUE_RANK, USER_ACCESS = 3, 4, 13, 14, 15, 18
 """Attributes of a node (OPC 10000-6, A.1)."""
 NO_CONTINUATION_POINTS: Final = 0x804B_0000
-MOST_BROWSED, MOST_READ = 100, 200
+MOST_BROWSED, MOST_READ = 50, 200
 """Nodes a Browse and attributes a Read, unless the server allows fewer: decoding more in one piece holds up others."""
+_FOLDERS = 10
+"""Objects a Browse: each may have many nodes below it, a variable has but its properties."""
 
 PLAIN: Final = frozenset({
     "Boolean", "SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64", "Float", "Double", "String",
@@ -193,10 +196,10 @@ async def explore(asked: Asked, walk: Walk, step: Callable[[int], None] = lambda
     walk.root = Node(Child(walk.start, str(name.value or walk.start), str(title.value or "")))
     walk.root.trouble = "" if name.readable else name.said
     walk.seen.add(walk.start)
-    size = least(MOST_BROWSED, limits.browse, limits.continued)
     waiting = [walk.root] if name.readable else []
     while waiting:
-        batch, waiting = waiting[:size], waiting[size:]
+        batch = _batch(waiting, limits)
+        waiting = waiting[len(batch) :]
         await _look_below(asked, walk, batch)
         walk.browsed += len(batch)
         waiting = [] if walk.full else waiting + [each for node in batch for each in node.below if _worth(walk, each)]
@@ -204,6 +207,13 @@ async def explore(asked: Asked, walk: Walk, step: Callable[[int], None] = lambda
     for number, node in enumerate(walk.variables(), start=1):
         node.number = number
     walk.done = True
+
+
+def _batch(waiting: Sequence[Node], limits: Limits) -> Sequence[Node]:
+    """Give the nodes to browse next: objects or variables."""
+    kind = waiting[0].child.kind
+    size = least(MOST_BROWSED if kind == "variable" else _FOLDERS, limits.browse, limits.continued)
+    return [*takewhile(lambda node: node.child.kind == kind, waiting[:size])]
 
 
 def least(most: int, *limits: int) -> int:

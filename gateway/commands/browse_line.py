@@ -62,20 +62,22 @@ async def way(arguments: argparse.Namespace, line: Line, site: Site | None) -> W
         return Way(line, Application.of(site.gateway), await asyncio.to_thread(agent_of, site))
     application = Application(_URI, _NAME, _home() / "opcua")
     secured = line.model_copy(update={"name": _named(line), **_login(arguments)})
-    remark = ""
-    if arguments.security is None:
-        security = await _best(secured)
-        if security == "none":
-            remark = say("The server offers no security: nobody vouches for what comes, and all of it can be read.")
-    else:
-        security = arguments.security
-        if security == "none":
-            remark = say("Without security, as asked for.")
+    security = arguments.security or await _best(secured)
     secured = secured.model_copy(update={"security": security})
     _fit(secured)
     if security != "none":
         await _trusted(secured, application, arguments.fingerprint)
-    return Way(secured, application, None, remark)
+        return Way(secured, application)
+    if arguments.fingerprint or (arguments.security is None and await _known(secured, application)):
+        raise Unreachable(
+            say("without security there is no certificate, and one was trusted here"),
+            where=line.url,
+            hint=say("Find out why the server no longer shows it. To read without all the same: --security none"),
+        )
+    if arguments.security is not None:
+        return Way(secured, application, None, say("Without security, as asked for."))
+    told = say("The server offers no security: nobody vouches for what comes, and all of it can be read.")
+    return Way(secured, application, None, told)
 
 
 def _home() -> Path:
@@ -121,6 +123,13 @@ def _fit(line: Line) -> None:
     for key, text in line_findings(line):
         hint = say("The server offers no security, or none was asked for: see --security.")
         raise Unusable(f"{key} {text}", where=line.url, hint=hint)
+
+
+async def _known(line: Line, application: Application) -> bool:
+    """Tell whether a certificate was trusted at this host and port: then the server has one to show."""
+    from parkgate.drivers.opcua import certificates  # noqa: PLC0415  # as above
+
+    return await asyncio.to_thread(certificates.pinned, application, line.name) is not None
 
 
 async def _trusted(line: Line, application: Application, fingerprint: str | None) -> None:

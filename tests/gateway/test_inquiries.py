@@ -81,7 +81,7 @@ async def test_a_fault_is_told_whole(kind):
 
 NO_QUESTIONS = (
     {}, {"what": "write"}, {"what": "browse"}, {"what": "browse", "nodes": []}, {"what": "browse", "nodes": [5]},
-    {"what": "browse", "nodes": "i=85"}, {"what": "browse", "nodes": ["i=85"] * 101},
+    {"what": "browse", "nodes": "i=85"}, {"what": "browse", "nodes": ["i=85"] * 51},
     {"what": "more", "points": ["xy"]}, {"what": "more", "points": ["abc"]}, {"what": "more", "points": []},
     {"what": "read", "questions": [["i=85"]]}, {"what": "read", "questions": [["i=85", "13"]]},
     {"what": "read", "questions": [["i=85", 0]]}, {"what": "read", "questions": [["i=85", 28]]},

@@ -109,6 +109,23 @@ def counted(open_, monkeypatch):
     return sizes
 
 
+async def test_one_answer_brings_no_more_nodes_than_can_be_decoded_between_two_turns(park, monkeypatch):
+    asked_for = []
+    async with driver(park.url) as open_:
+        asked, client = open_.asked(), open_._session.client.uaclient
+        browse = client.browse
+
+        async def browses(parameters):
+            asked_for.append(parameters.RequestedMaxReferencesPerNode * len(parameters.NodesToBrowse))
+            return await browse(parameters)
+
+        monkeypatch.setattr(client, "browse", browses)
+        for count in (1, 3, 50):
+            await asked.browse([f"ns={park.space};i={each}" for each in range(count)])
+    assert len(asked_for) == 3
+    assert all(900 <= each <= 1_000 for each in asked_for)
+
+
 async def test_what_is_too_much_for_a_server_is_asked_in_halves_and_one_alone_is_a_fault(park, monkeypatch):
     await put(park, *map(str, range(9)))
     async with driver(park.url) as open_:

@@ -262,6 +262,18 @@ async def test_a_user_is_told_only_to_a_server_that_is_trusted_and_never_without
     assert "secret" not in json.dumps([told, written])
 
 
+async def test_a_server_that_was_trusted_and_now_offers_no_security_is_not_read_unless_one_says_so():
+    async with secured(GOOD) as park:
+        trusted, _ = await document(park.url, "--fingerprint", GOOD.facts.fingerprint)
+        port = int(park.url.split(":")[2].split("/")[0])
+    async with secured(None, ua.SecurityPolicyType.NoSecurity, port=port) as park:
+        refused, out, err = await verb("scan", park.url)
+        compared, _, _ = await verb("scan", park.url, "--fingerprint", GOOD.facts.fingerprint)
+        plain, _ = await document(park.url, "--security", "none")
+    assert (trusted, refused, compared, plain, out) == (0, 1, 1, 0, "")
+    assert "one was trusted here" in err
+
+
 async def test_an_authority_vouches_for_a_server(tmp_path):
     authority = Shown(name="plant", ca=True)
     authority.write(tmp_path, "ca")
