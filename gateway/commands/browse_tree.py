@@ -171,6 +171,7 @@ def as_json(space: Space) -> Mapping[str, object]:
         "from": walk.start,
         "complete": walk.done and not walk.full,
         "nodes": len(walk.seen),
+        "left_out": walk.left,
         "variables": [_as_json(node, space.variables.get(node.number)) for node in space.nodes()],
         "unreadable": [{"node": each.child.node, "status": each.trouble} for each in walk.nodes() if each.trouble],
         "remarks": [*space.remarks, *remarks(space)],

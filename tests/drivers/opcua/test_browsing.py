@@ -82,7 +82,7 @@ async def test_no_more_is_asked_at_once_than_the_server_allows(park, monkeypatch
     nodes = [f"nsu={URI};s={each}" for each in range(10)]
     async with driver(park.url) as open_:
         asked = open_.asked()
-        sizes = counted(open_, monkeypatch)
+        sizes = counted(asked, monkeypatch)
         assert (await asked.limits()).read == 3
         answers = await asked.read([(each, VALUE) for each in nodes])
         pages = await asked.browse(nodes)
@@ -91,9 +91,9 @@ async def test_no_more_is_asked_at_once_than_the_server_allows(park, monkeypatch
     assert sizes == {"read": [4, 3, 3, 3, 1], "browse": [4, 4, 2]}  # the first read asks for the limits
 
 
-def counted(open_, monkeypatch):
+def counted(asked, monkeypatch):
     sizes = {"read": [], "browse": []}
-    client = open_._session.client.uaclient
+    client = asked._client.uaclient
     read, browse = client.read, client.browse
 
     async def reads(parameters):
@@ -112,7 +112,8 @@ def counted(open_, monkeypatch):
 async def test_one_answer_brings_no_more_nodes_than_can_be_decoded_between_two_turns(park, monkeypatch):
     asked_for = []
     async with driver(park.url) as open_:
-        asked, client = open_.asked(), open_._session.client.uaclient
+        asked = open_.asked()
+        client = asked._client.uaclient
         browse = client.browse
 
         async def browses(parameters):
@@ -131,7 +132,7 @@ async def test_what_is_too_much_for_a_server_is_asked_in_halves_and_one_alone_is
     async with driver(park.url) as open_:
         asked = open_.asked()
         await asked.limits()
-        client = open_._session.client.uaclient
+        client = asked._client.uaclient
         read, most = client.read, 2
 
         async def small(parameters):
@@ -155,7 +156,7 @@ async def test_an_answer_that_lacks_results_is_not_used(park, monkeypatch):
         async def nothing(_):
             return []
 
-        monkeypatch.setattr(open_._session.client.uaclient, "browse", nothing)
+        monkeypatch.setattr(asked._client.uaclient, "browse", nothing)
         with pytest.raises(Exception, match="0 results came for 1 nodes"):
             await asked.browse([OBJECTS])
 
@@ -167,7 +168,7 @@ async def test_a_server_that_is_gone_is_unreachable_and_one_that_is_slow_is_sile
         wire.cut()
         with pytest.raises(Silent):
             await asked.browse([OBJECTS])
-        open_._session.client.uaclient.protocol.transport.abort()
+        asked._client.uaclient.protocol.transport.abort()
         await asyncio.sleep(0)
         with pytest.raises(Unreachable):
             await asked.browse([OBJECTS])
@@ -180,7 +181,7 @@ async def test_a_session_that_the_server_has_forgotten_is_unreachable(park, monk
         async def forgotten(_):
             raise BadSessionIdInvalid
 
-        monkeypatch.setattr(open_._session.client.uaclient, "read", forgotten)
+        monkeypatch.setattr(asked._client.uaclient, "read", forgotten)
         with pytest.raises(Unreachable, match="BadSessionIdInvalid"):
             await asked.limits()
 
@@ -197,7 +198,7 @@ async def test_a_server_that_others_wrote_is_walked_whole_at_every_size_of_its_p
     async with driver(others.url) as open_:
         for page in (1_000, 7, 1):
             walk = Walk()
-            await explore(Inquiry(open_._session.client, "here", page), walk)
+            await explore(Inquiry(open_.asked()._client, "here", page), walk)
             found.append([(each.child, each.depth) for each in walk.nodes()])
             assert (walk.done, walk.full) == (True, False)
             assert not any(each.trouble for each in walk.nodes())
