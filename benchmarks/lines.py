@@ -12,10 +12,12 @@ from pathlib import Path
 
 from processes import broker, cpu_seconds, first_delivered, process
 from rich.table import Table
+from serial_port import BITS, QUESTION
 
 HERE = Path(__file__).parent
 SECONDS = 15.0
-SETTLED = 5
+SETTLED = 6
+"""Answers of each unit before the figures are taken: what it is, then turns."""
 STATE = '[[state]]\nat = "holding 0"\nequals = 1\nflag = "fault"\n'
 
 
@@ -29,6 +31,13 @@ def _site(folder: Path, port: int, profile: str, lines: str) -> Path:
 
 def _agent(site: Path):
     return process(sys.executable, "-m", "parkgate.gateway.commands.main", "run", str(site))
+
+
+def _more_than_fit(baud: int, registers: int) -> int:
+    """Give how many units with a turn a second are a little too many: a question of registers and one of a state."""
+    characters = 2 * QUESTION + (5 + 2 * registers) + 7
+    silence = 1.75e-3 if baud > 19_200 else 3.5 * BITS / baud
+    return int(1.05 / (characters * BITS / baud + 4 * silence)) + 1
 
 
 class Serial:
@@ -46,8 +55,12 @@ class Serial:
             folder = Path(name)
             wire = stack.enter_context(process(sys.executable, str(HERE / "serial_port.py"), str(baud)))
             port = stack.enter_context(broker(folder))
-            line = (f'[[line]]\nname = "l"\nurl = "modbus-rtu://{wire.stdout.readline().strip()}"\nbaudrate = {baud}\n'
-                    '[[instrument]]\nname = "i"\nline = "l"\nprofile = "bench.toml"\nevery = "5ms"\n')  # fmt: skip
+            line = f'[[line]]\nname = "l"\nurl = "modbus-rtu://{wire.stdout.readline().strip()}"\nbaudrate = {baud}\n'
+            units = _more_than_fit(baud, registers)
+            line += "".join(
+                f'[[instrument]]\nname = "i{unit}"\nline = "l"\nunit = {unit}\nprofile = "bench.toml"\nevery = "1s"\n'
+                for unit in range(1, 1 + units)
+            )
             began = time.monotonic()
             agent = stack.enter_context(_agent(_site(folder, port, f"[points]\n{points}{STATE}", line)))
             first_delivered(folder, began)
@@ -58,22 +71,22 @@ class Serial:
                 answers, seconds = wire.stdout.readline().split()
                 return float(answers), float(seconds)
 
-            while told()[0] < SETTLED:  # the line was opened, and its instrument was asked what it is
+            while told()[0] < SETTLED * units:  # the line was opened, and its instruments were asked what they are
                 time.sleep(0.1)
 
             (answers, used), cpu, began = told(), cpu_seconds(agent.pid), time.monotonic()
             time.sleep(SECONDS)
             (more, now), spent, took = told(), cpu_seconds(agent.pid) - cpu, time.monotonic() - began
         return {
-            "baud": baud, "registers": registers, "requests_per_s": round((more - answers) / took, 1),
+            "baud": baud, "registers": registers, "units": units, "requests_per_s": round((more - answers) / took, 1),
             "wire_percent": round(100 * (now - used) / took, 1), "goal": goal,
             "cpu_percent": round(100 * spent / took, 2),
         }  # fmt: skip
 
     @staticmethod
     def table(rows: list[dict]) -> Table:
-        found = Table(title="A saturated serial line: questions of so many registers and of a state, by turns")
-        for column in ("baud", "registers", "requests/s", "% of wire time", "goal", "CPU %"):
+        found = Table(title="A saturated serial line: units asked once a second for so many registers and for a state")
+        for column in ("baud", "registers", "units", "requests/s", "% of wire time", "goal", "CPU %"):
             found.add_column(column, justify="right")
         for row in rows:
             found.add_row(*map(str, row.values()))

@@ -33,6 +33,7 @@ TRANSLATED = (
     ("docs/technician.md", "docs/technician.zh-CN.md"),
     ("docs/developer.md", "docs/developer.zh-CN.md"),
     ("docs/simulator.md", "docs/simulator.zh-CN.md"),
+    ("docs/instruments.md", "docs/instruments.zh-CN.md"),
 )
 RECORDS = sorted((ROOT / "docs/decisions").glob("*.md"))
 

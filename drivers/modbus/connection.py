@@ -17,7 +17,6 @@ from time import monotonic
 from typing import Final, Protocol, cast
 
 from pymodbus.client import AsyncModbusSerialClient, AsyncModbusTcpClient
-from pymodbus.exceptions import ConnectionException, ModbusException
 from pymodbus.framer import FramerRTU, FramerSocket, FramerType
 from pymodbus.pdu import DecodePDU, ModbusPDU, ReadCoilsRequest, ReadHoldingRegistersRequest
 from pymodbus.pdu.bit_message import ReadDiscreteInputsRequest
@@ -43,6 +42,7 @@ from parkgate.drivers.modbus.frames import (
 )
 from parkgate.drivers.modbus.plan import Block
 from parkgate.drivers.modbus.port import Port, Transport
+from parkgate.drivers.modbus.wire_time import REPLY, character_ms
 
 # pymodbus logs each late, odd or missing reply as an error of its own, several lines each. All of these reach us as
 # return values or exceptions and are told once, as faults that name the instrument.
@@ -55,6 +55,7 @@ _REQUESTS: Final[dict[Table, type[ModbusPDU]]] = {
     "input": ReadInputRegistersRequest,
 }
 _PARITIES: Final = {"none": "N", "even": "E", "odd": "O"}
+_FIFO = 16  # bytes that the UART of a PC, the most common one, holds back (16550A)
 _BUFFER = 1_024  # bytes; with its own 264 pymodbus drops a late reply and the right one if they come in one piece
 
 
@@ -174,13 +175,16 @@ class Connection:
         context.framer = self._framer
         context.max_buffer_size = _BUFFER
         context.max_until_disconnect = sys.maxsize  # pymodbus would hang up after five silences; who does is `wire`
-        self._asking = False
+        self._character = character_ms(line) / 1_000
+        self._questions: dict[tuple[int, str, int, int], tuple[ModbusPDU, Shape]] = {}
         self._open = False
         self._port: Port | None = None
 
     @property
     def last(self) -> float:
         """Give when the last byte of a serial line came, by the monotonic clock."""
+        if self._port is not None:
+            self._port.take()
         return self._framer.last if isinstance(self._framer, _Rtu) else 0.0
 
     @property
@@ -205,7 +209,7 @@ class Connection:
             self._client.ctx.transport = transport
             self._open = True
             if self._endpoint.device:
-                self._port = Port(cast("Transport", transport))
+                self._port = Port(cast("Transport", transport), self._missing)
             if self._line.rs485 is not None:
                 _drive(transport, self._line)
         except (OSError, ValueError, termios.error) as error:  # the last where the port lacks a parity: no OSError
@@ -216,12 +220,15 @@ class Connection:
         """Hang up."""
         self._open = False
         self._client.close()
+        if self._port is not None:
+            self._port.close()
         await asyncio.sleep(0)  # the event loop closes the socket in its next round
 
-    async def read(self, unit: int, block: Block, seconds: float, takes: float) -> Frame:
+    async def read(self, unit: int, block: Block, seconds: float, takes: float, after: float) -> Frame:
         """Ask for a block; give the reply of that unit, whatever it is.
 
-        `takes`: the seconds that question and answer take on a serial wire at least.
+        `after`: the moment, by the monotonic clock, before which nothing may be written to a serial port.
+        `takes`: the seconds that question and answer, and the silence between them, take on a serial wire at least.
 
         Raises:
             Lost: the connection went down.
@@ -229,49 +236,73 @@ class Connection:
             Broken: it came spoilt.
 
         """
-        request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=unit)
-        return await self._exchange(request, Shape(unit, request.function_code, block.size), seconds, takes)
+        key = (unit, block.table, block.start, block.count)
+        question = self._questions.get(key)
+        if question is None:
+            request = _REQUESTS[block.table](address=block.start, count=block.count, dev_id=unit)
+            question = self._questions[key] = request, Shape(unit, request.function_code, block.size)
+        return await self._exchange(*question, seconds, takes, after)
 
-    async def identify(self, unit: int, seconds: float) -> Frame:
+    async def identify(self, unit: int, seconds: float, after: float) -> Frame:
         """Ask a unit what it is; as `read`."""
         request = ReadDeviceInformationRequest(read_code=identification.BASIC, dev_id=unit)
-        return await self._exchange(request, Shape(unit, IDENTIFY, None), seconds)
+        return await self._exchange(request, Shape(unit, IDENTIFY, None), seconds, 0.0, after)
 
-    async def _exchange(self, request: ModbusPDU, shape: Shape, seconds: float, takes: float = 0.0) -> Frame:
+    async def _exchange(self, request: ModbusPDU, shape: Shape, seconds: float, takes: float, after: float) -> Frame:
+        """Put a question and wait for what answers it.
+
+        Not by `client.execute()`: it locks and counts what is locked and counted here, and half of its time is that.
+        """
         if not self._open:
             raise Lost
-        context = self._client.ctx
-        framer = self._framer
+        context, framer, loop = self._client.ctx, self._framer, asyncio.get_running_loop()
         if isinstance(framer, _Rtu):
             await self._drained()
             framer.shape = shape
-        context.comm_params.timeout_connect = seconds
-        self._asking = True
         if self._port is not None:
-            self._port.leave(takes)
+            self._port.leave(takes, after)
+        context.response_future = awaited = loop.create_future()
+        request.transaction_id = context.getNextTID()
+        timer = loop.call_later(seconds, _give_up, awaited)
         try:
-            reply = cast("_Reply", await self._client.execute(False, request))  # noqa: FBT003 - no keyword in pymodbus's protocol
-        except ConnectionException:
-            raise Lost from None
-        except ModbusException:
+            context.pdu_send(request)
+            reply = cast("_Reply", await awaited)
+        except Unanswered:
             noise = context.recv_buffer
             if noise and framer.traced:
                 framer.traced(False, noise)  # noqa: FBT003 - no keyword in a Callable
             raise Unanswered(noise) from None
         finally:
-            self._asking = False
+            timer.cancel()
+            awaited.cancel()
             if isinstance(framer, _Rtu):
                 framer.shape = None
             if self._port is not None:
-                self._port.watch()
+                self._port.rest()
         if reply.frame is None:
             raise Broken
         return reply.frame
 
+    def _missing(self) -> float | None:
+        """Give the seconds that the rest of an answer takes on a serial line at least; None if none is awaited.
+
+        What a UART still holds back is on its way already.
+        """
+        shape, context = self._framer.shape if isinstance(self._framer, _Rtu) else None, self._client.ctx
+        if shape is None or context.response_future.done():
+            return None
+        came = context.recv_buffer
+        if not came or shape.size is None or not coming(came, shape):
+            return 0.0
+        return max(0, REPLY + shape.size - len(came) - _FIFO) * self._character
+
     async def _drained(self) -> None:
         """Take what came before the question: the loop may have been too busy to, and it would pass for the answer."""
-        for _ in range(2):  # the loop looks for bytes in its next round, and hands them on behind us
-            await asyncio.sleep(0)
+        if self._port is not None:
+            self._port.take()
+        else:
+            for _ in range(2):  # the loop looks for bytes in its next round, and hands them on behind us
+                await asyncio.sleep(0)
         if not self._open:
             raise Lost
 
@@ -280,13 +311,19 @@ class Connection:
         if up:
             return
         self._open = False
-        pending = self._client.ctx.response_future
-        if self._asking and not pending.done():
-            pending.set_exception(ConnectionException())
+        awaited = self._client.ctx.response_future
+        if not awaited.done():
+            awaited.set_exception(Lost())
+            awaited.exception()  # before the first question nobody waits for it
 
     def _unreachable(self, error: Exception) -> Unreachable:
         what, hint = self._endpoint.trouble(error)
         return Unreachable(what, where=self._line.name, hint=hint)
+
+
+def _give_up(awaited: asyncio.Future[ModbusPDU]) -> None:
+    if not awaited.done():
+        awaited.set_exception(Unanswered())
 
 
 def _client(

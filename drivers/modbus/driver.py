@@ -33,6 +33,7 @@ class ModbusDriver:
         self._wire = Wire(line, instruments)
         self._now = now
         self._routes = {instrument.name: Route(instrument) for instrument in instruments}
+        self._who = {instrument.name: named(instrument) for instrument in instruments}
         self._identities: dict[int, Identity | None] = {}
 
     async def __aenter__(self) -> Self:
@@ -64,7 +65,7 @@ class ModbusDriver:
             Garbled: a reply did not fit its request.
 
         """
-        unit, who = instrument.unit, named(instrument)
+        unit, who = instrument.unit, self._who[instrument.name]
         self._wire.may_be_asked(unit, who)
         at = self._now()
         turn = Turn(self._routes[instrument.name], at)

@@ -9,6 +9,8 @@ import asyncio
 import ctypes
 import os
 import sys
+from collections.abc import Callable
+from contextlib import suppress
 
 _MONOTONIC, _NONBLOCK, _CLOEXEC = 1, os.O_NONBLOCK, 0o2000000
 _NANO = 1_000_000_000
@@ -26,11 +28,12 @@ class _Spec(ctypes.Structure):
 
 
 class Pause:
-    """A timer of one line, from its making to `close`; one wait at a time."""
+    """A timer, from its making to `close`; what is waited for last counts."""
 
     def __init__(self) -> None:
         self._loop = asyncio.get_running_loop()
-        self._waiter: asyncio.Future[None] | None = None
+        self._then: Callable[[], None] | None = None
+        self._handle: asyncio.TimerHandle | None = None
         self._libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
         self._fd = self._libc.timerfd_create(_MONOTONIC, _NONBLOCK | _CLOEXEC) if self._libc is not None else -1
         if self._fd >= 0:
@@ -38,23 +41,41 @@ class Pause:
 
     async def wait(self, seconds: float) -> None:
         """Wait for so long."""
+        waiter: asyncio.Future[None] = self._loop.create_future()
+
+        def over() -> None:
+            if not waiter.done():
+                waiter.set_result(None)
+
+        self.call(seconds, over)
+        await waiter
+
+    def call(self, seconds: float, then: Callable[[], None]) -> None:
+        """Call `then` after so long, and nothing that was asked for before."""
+        self._then = then
         if self._libc is None or self._fd < 0:
-            await asyncio.sleep(seconds)
+            if self._handle is not None:
+                self._handle.cancel()
+            self._handle = self._loop.call_later(seconds, self._due)
             return
         nanoseconds = max(1, round(seconds * _NANO))
-        self._waiter = self._loop.create_future()
         spec = _Spec(0, 0, *divmod(nanoseconds, _NANO))
         self._libc.timerfd_settime(self._fd, 0, ctypes.byref(spec), None)
-        await self._waiter
 
     def close(self) -> None:
-        """Give the timer back."""
+        """Give the timer back; nothing is called any more."""
+        self._then = None
         if self._fd >= 0:
             self._loop.remove_reader(self._fd)
             os.close(self._fd)
             self._fd = -1
 
     def _fired(self) -> None:
-        os.read(self._fd, 8)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        with suppress(BlockingIOError):  # set again since the loop saw it fire
+            os.read(self._fd, 8)
+            self._due()
+
+    def _due(self) -> None:
+        then, self._then = self._then, None
+        if then is not None:
+            then()

@@ -38,6 +38,7 @@ class Schedule:
         self._turns: list[tuple[float, int]] = [(mono, place) for place in range(len(self._instruments))]
         self._due: list[tuple[float, float, int]] = []
         self._first = set(range(len(self._instruments)))
+        self._shortest = min(each.every for each in instruments)
 
     def next(self) -> float:
         """Give when the next turn is due (ms, monotonic)."""
@@ -51,6 +52,8 @@ class Schedule:
         `within` the turn of another it is one with a shorter period than that, and none of `but`. Its next turn is set;
         turns that have passed meanwhile are counted in `missed`.
         """
+        if within is not None and within.every <= self._shortest:
+            return None
         while self._turns and self._turns[0][0] <= mono:
             due, place = heapq.heappop(self._turns)
             heapq.heappush(self._due, (due + self._instruments[place].every, due, place))

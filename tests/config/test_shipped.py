@@ -108,7 +108,6 @@ def test_a_profile_has_no_key_that_no_shipped_profile_shows_but_those_that_are_o
     header = {key for table in tables for key in table}
     assert header == {field.alias or name for name, field in Profile.model_fields.items()} - {
         "name",
-        "labels",
         "pause",
         "response",
         "connections",
