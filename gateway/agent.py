@@ -21,6 +21,7 @@ from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
 from parkgate.gateway.forwarding.trade import NewPublisher, Trade
 from parkgate.gateway.heartbeat import Heart
+from parkgate.gateway.inquiries import Inquiries
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
@@ -180,7 +181,7 @@ class Agent:
         visits = Visits(self.collectors)
         handlers = {
             "status": self._answer_status, "account": self._answer_account,
-            "ask": visits.ask, "identify": visits.identify,
+            "ask": visits.ask, "identify": visits.identify, "inquire": Inquiries(self.collectors).inquire,
         }  # fmt: skip
         server = ControlServer(self.site.gateway.data, handlers)
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]

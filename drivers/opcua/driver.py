@@ -26,6 +26,7 @@ from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
+from parkgate.drivers.opcua.browsing import Inquiry
 from parkgate.drivers.opcua.changes import Changes
 from parkgate.drivers.opcua.codec import Reading, judge
 from parkgate.drivers.opcua.follower import Asked, Follower
@@ -266,6 +267,15 @@ class OpcUaDriver:
                 said = None
             self._identities.append(said)
         return self._identities[0]
+
+    def asked(self) -> Inquiry:
+        """Give the open session for single questions, which people ask between two readings.
+
+        Raises:
+            Unreachable: the line is not open.
+
+        """
+        return Inquiry(self._opened().session.client, self._where)
 
     async def _close(self, client: SessionClient) -> None:
         remains = await close(client)
