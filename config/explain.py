@@ -174,6 +174,10 @@ _SENTENCES: dict[str, Callable[[ErrorDetails], str]] = {
         '"{value}" is not a duration with its unit; write it as "500ms", "5s", "10min", "1h" or "30d"',
         value=shown(error["input"]),
     ),
+    "deadband": lambda error: say(
+        '"{value}" is not a deadband; write it in the unit of the point, as 0.5, or as "2 %" of its range',
+        value=shown(error["input"]),
+    ),
     "size": lambda error: say(
         '"{value}" is not a size with its unit; write it as "200MB" or "2GiB"', value=shown(error["input"])
     ),

@@ -202,7 +202,7 @@ def _looked_over(place: Place, instrument: Instrument) -> Instrument:
     derived = {each.name for each in instrument.derived}
     for name, key, text in weight_findings(instrument.quantities):
         place.at("derived" if name in derived else "points", name, key).problem(text)
-    least = max(2 * instrument.every, SUBSCRIBED if instrument.protocol == "opcua" else 0)
+    least = max(2 * instrument.every, SUBSCRIBED if instrument.acquisition == "subscription" else 0)
     for point in instrument.quantities:
         here = place.at("derived" if point.name in derived else "points", point.name, "alarms")
         found = [*(alarm_findings(point) if point.name in derived else ()), *period_findings(point, least)]
@@ -217,7 +217,7 @@ def _wanted(resolved: Resolved) -> Wanted:
         points={point.name: known_point(point) for point in instrument.points},
         entries={each.name: each for each in entries},
         every=instrument.every,
-        changes=instrument.protocol == "opcua",
+        changes=instrument.acquisition == "subscription",
     )
 
 

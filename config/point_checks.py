@@ -17,6 +17,7 @@ Finding = tuple[str, str]
 """An attribute, and what is wrong with it."""
 
 _MOST_STRING_REGISTERS = 125
+_OF_NUMBERS = {"scale", "offset", "digits", "range", "invalid", "deadband"}
 _INTEGERS = {
     f"{sign}int{bits}": (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
     for bits in (16, 32, 64)
@@ -40,6 +41,8 @@ def point_findings(point: Point, protocol: Protocol, base: int) -> Iterator[Find
         yield "scale", say("must not be 0: every value would be the same")
     if point.as_ == "string" and point.type not in {"int64", "uint64"}:
         yield "as", say('only int64 and uint64 can be passed on as text; leave out as = "string"')
+    if point.deadband is not None and protocol == "modbus":
+        yield "deadband", say("goes only with OPC UA; leave it out")
     if point.type in _INTEGERS:
         yield from _sentinel_findings(point)
     if point.convert is not None:
@@ -56,7 +59,7 @@ def _type_findings(point: Point, protocol: Protocol, *, single: bool) -> Iterato
     elif single and point.type != "bool":
         yield "type", say('"{at}" is a single bit; give it type = "bool", or name a whole register', at=point.at)
     if match:
-        for attribute in sorted({"scale", "offset", "digits", "range", "invalid"} & point.model_fields_set):
+        for attribute in sorted(_OF_NUMBERS & point.model_fields_set):
             yield attribute, say("does not go with a text; leave it out")
 
 

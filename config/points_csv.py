@@ -153,6 +153,7 @@ _READERS: dict[str, Callable[[str], object]] = {
     "offset": float,
     "invalid": lambda cell: [_number(each) for each in cell.split()],
     "convert": _convert,
+    "deadband": lambda cell: cell if cell.endswith("%") else float(cell),
     "enabled": lambda cell: _TRUTHS[cell.lower()],
 }
 _EXAMPLES = {
@@ -162,5 +163,6 @@ _EXAMPLES = {
     "offset": "-40",
     "invalid": "0xFFFF 0x7FFF",
     "convert": "mg/m3 at 0",
+    "deadband": "0.5",
     "enabled": "true",
 }

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, StringConstraints
+from pydantic_core import PydanticCustomError
 
 from parkgate.config.alarm import Alarm, listed
 from parkgate.config.flag import Flag
@@ -19,6 +21,8 @@ Protocol = Literal["modbus", "opcua"]
 TYPES = (
     "bool", "int16", "int32", "int64", "uint16", "uint32", "uint64", "float32", "float64", "double", "bcd16", "bcd32",
 )  # fmt: skip
+_PERCENT = re.compile(r"([0-9]{1,3}(?:\.[0-9]{1,9})?)\s*%")
+_WHOLE_RANGE = 100
 STRING_TYPE = re.compile(r"string(?::([1-9][0-9]{0,2}))?")
 
 Whole = Annotated[int, Field(strict=True)]
@@ -47,17 +51,27 @@ class Convert(Model):
     molar: Annotated[Real, Field(gt=0)] | None = None
 
 
+def _deadband(value: object) -> object:
+    """Let a number above 0 pass, or a part of the range as `"2 %"`."""
+    if isinstance(value, str) and (part := _PERCENT.fullmatch(value.strip())) and 0 < float(part[1]) <= _WHOLE_RANGE:
+        return f"{part[1]} %"
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf:
+        return float(value)
+    raise PydanticCustomError("deadband", "no deadband")
+
+
 class Point(Model):
     """One measured quantity of an instrument.
 
     `at` is an address in the notation of the instrument's protocol: `"input 0"`, `"holding 40.3"`, the manual's
     `"30001"`, or an OPC UA node id `"nsu=urn:tank;s=T1.Level"`. The value a consumer sees is
     `raw * scale + offset`, in `unit`, rounded to `digits` decimals; `range` is the measuring range in that unit. A
-    value that is exactly the same for longer than `unchanged` (ms) is `stale`. `gas` is what a gas detector measures,
-    where no factor code tells; `alarms` in the order of their places in the file. In statistics a rate adds up to
-    `sum`, the unit of that amount; a `"direction"` (degrees) is averaged as one; `weight` names the point, a flow, by
-    which a mean is weighted (HJ 212-2017, appendix D.1). `convert`: what it is
-    passed on in instead of `unit`; `range` and `scale` are the instrument's then, `digits` those of what is passed on.
+    value that is exactly the same for longer than `unchanged` (ms) is `stale`. A change smaller than `deadband` is not
+    told by an OPC UA subscription: in that unit, or `"2 %"` of the node's own range. `gas` is what a gas detector
+    measures, where no factor code tells; `alarms` in the order of their places in the file. In statistics a rate adds
+    up to `sum`, the unit of that amount; a `"direction"` (degrees) is averaged as one; `weight` names the point, a
+    flow, by which a mean is weighted (HJ 212-2017, appendix D.1). `convert`: what it is passed on in instead of `unit`;
+    `range` and `scale` are the instrument's then, `digits` those of what is passed on.
     """
 
     name: PointName
@@ -74,6 +88,7 @@ class Point(Model):
     invalid: Annotated[tuple[Whole | Real, ...], BeforeValidator(_listed)] = ()
     as_: Literal["number", "string"] = Field(default="number", alias="as")
     unchanged: Milliseconds | None = None
+    deadband: Annotated[float | str, BeforeValidator(_deadband)] | None = None
     gas: str | None = None
     alarms: Annotated[tuple[Alarm, ...], BeforeValidator(listed)] = ()
     sum: str | None = None

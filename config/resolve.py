@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, NamedTuple, TypeVar
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from pydantic import Field
 
@@ -26,7 +26,7 @@ from parkgate.config.problem import shown, suggestion
 from parkgate.config.profile import DerivedEntry, Point, Profile, State, Switch, Whole
 from parkgate.config.profile_file import check_point, look_at, read_derived, read_point, read_profile
 from parkgate.config.quantity import Milliseconds
-from parkgate.config.site import Instrument, Labels, Level
+from parkgate.config.site import Acquisition, Instrument, Labels, Level
 from parkgate.config.window import Window, window_findings
 
 INSTALLED_PROFILES = Path("/etc/parkgate/instruments")
@@ -55,11 +55,14 @@ class Entry(Model):
     node: str | None = None
     profile: str
     every: Milliseconds
+    acquisition: Acquisition | None = None
+    sampling: Milliseconds | None = None
     pause: Milliseconds | None = None
     response: Milliseconds | None = None
     safety: Switch | None = None
     statistics: Switch | tuple[str, ...] = True
     windows: tuple[Window, ...] = ()
+    history: Literal["auto", "off"] | None = None
     points: Mapping[str, object] = Field(default_factory=dict)
     derived: Mapping[str, object] = Field(default_factory=dict)
 
@@ -120,6 +123,9 @@ def resolve(entry: Entry, profiles: Profiles, place: Place) -> Resolved | None:
     if not points:
         place.at("points").problem(say("every point is disabled; leave one enabled"))
         return None
+    if entry.history is not None and profile.protocol != "opcua":
+        place.at("history").problem(say("only an OPC UA server keeps a history that can be asked for; leave it out"))
+        return None
     if node is not None:
         points = tuple(_filled(each, node) for each in points)
         states = tuple(_filled(each, node) for each in states)
@@ -148,6 +154,8 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         line=entry.line,
         unit=entry.unit,
         every=entry.every,
+        acquisition=entry.acquisition or ("subscription" if profile.protocol == "opcua" else "read"),
+        sampling=entry.sampling,
         profile=profile.name,
         manual=profile.manual,
         protocol=profile.protocol,
@@ -164,6 +172,7 @@ def _joined(entry: Entry, profile: Profile, points: tuple[Point, ...], states: t
         heartbeat=None if profile.heartbeat is None else profile.heartbeat.limit,
         statistics=entry.statistics,
         windows=entry.windows,
+        history=entry.history or "auto",
     )
 
 

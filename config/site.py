@@ -19,6 +19,9 @@ Level = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{1,32}$")]
 Labels = Mapping[str, str]
 
 
+Acquisition = Literal["subscription", "read"]
+"""How the values of an OPC UA instrument come: told by the server as they change, or read all in each period."""
+
 Security = Literal[
     "none",
     "Basic256Sha256/Sign",
@@ -154,11 +157,14 @@ class Instrument(Model):
     `points` holds the enabled points only, in the order of the profile; a snapshot's values stand in that order.
     `derived` are computed from them, each behind those that it needs; `conversions` tells, by point, what was
     converted.
-    `every` is in milliseconds. `safety`: its undelivered snapshots are the last to leave a full disk. `pause`: the
-    least silence (ms) between its answer and the next question to it. `response`: how long (ms) it takes to begin an
-    answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long (ms) the reading of
-    the last of `states` may stay the same; None where that is no heartbeat but a state like the others. `statistics`:
-    whether its means are sent, or of which periods. `windows`: when its values are flagged because people work on it.
+    `every` is in milliseconds. `acquisition`: how its values come; of a subscription `sampling` is how often (ms) the
+    server looks at a node, None for a tenth of `every`. `safety`: its undelivered snapshots are the last to leave a
+    full disk. `pause`: the least silence (ms) between its answer and the next question to it. `response`: how long (ms)
+    it takes to begin an answer, as far as is known. `connections`: how many it takes at once. `heartbeat`: for how long
+    (ms) the reading of the last of `states` may stay the same; None where that is no heartbeat but a state like the
+    others. `history`: whether what an outage made us miss is read from the server's history, where it keeps one.
+    `statistics`: whether its means are sent, or of which periods. `windows`: when its values are flagged because people
+    work on it.
     """
 
     name: Level
@@ -167,6 +173,8 @@ class Instrument(Model):
     line: Level
     unit: Annotated[Whole, Field(ge=0, le=255)] = 1
     every: Milliseconds
+    acquisition: Acquisition = "read"
+    sampling: Milliseconds | None = None
     profile: str
     manual: str = ""
     protocol: Protocol
@@ -182,6 +190,7 @@ class Instrument(Model):
     derived: tuple[Derived, ...] = ()
     states: tuple[State, ...] = ()
     heartbeat: Milliseconds | None = None
+    history: Literal["auto", "off"] = "auto"
     statistics: Switch | tuple[str, ...] = True
     windows: tuple[Window, ...] = ()
 

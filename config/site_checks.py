@@ -81,6 +81,7 @@ def instrument_findings(instrument: Instrument, line: Line) -> Iterator[Finding]
             spoken=spoken,
         )
         yield "profile", text
+    yield from _acquisition_findings(instrument)
     if kind_of(line) in {"rtu", "rtu-over-tcp"} and not 1 <= instrument.unit <= _LAST_UNIT:
         yield "unit", say("must be 1 to 247 on a serial line: 0 speaks to all, and nobody answers")
     if instrument.heartbeat is not None and instrument.heartbeat <= instrument.every:
@@ -99,6 +100,18 @@ def instrument_findings(instrument: Instrument, line: Line) -> Iterator[Finding]
             every=instrument.every,
         )
         yield "points", text
+
+
+def _acquisition_findings(instrument: Instrument) -> Iterator[Finding]:
+    """Give what is wrong with how an instrument's values come."""
+    if instrument.protocol == "modbus" and instrument.acquisition != "read":
+        yield "acquisition", say("Modbus has no subscriptions; leave it out")
+    if instrument.sampling is None:
+        return
+    if instrument.acquisition == "read":
+        yield "sampling", say('goes only with acquisition = "subscription"; leave it out')
+    elif instrument.sampling > instrument.every:
+        yield "sampling", say("must not be longer than every, {every} ms", every=instrument.every)
 
 
 def name_findings(names: Sequence[str | None]) -> Iterator[tuple[int, str]]:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
+from importlib import import_module
 from urllib.parse import urlsplit
 
 from parkgate.config.site import Gateway, Instrument, Line
@@ -16,6 +17,16 @@ def opener(gateway: Gateway) -> Callable[[Line, Sequence[Instrument], Now], Driv
     return partial(open_driver, application=Application.of(gateway))
 
 
+def load(lines: Iterable[Line]) -> None:
+    """Import now what these lines speak: who knows that it stays can keep the collector of garbage away from it."""
+    if any(map(_is_opcua, lines)):
+        import_module("parkgate.drivers.opcua.driver")
+
+
+def _is_opcua(line: Line) -> bool:
+    return urlsplit(line.url).scheme == "opc.tcp"
+
+
 def open_driver(
     line: Line, instruments: Sequence[Instrument], now: Now, application: Application | None = None
 ) -> Driver:
@@ -24,7 +35,7 @@ def open_driver(
     Without an `application` only lines without security can be opened. OPC UA's library costs about 30 MB of memory, so
     it is imported only where a line speaks it.
     """
-    if urlsplit(line.url).scheme == "opc.tcp":
+    if _is_opcua(line):
         from parkgate.drivers.opcua.driver import OpcUaDriver  # noqa: PLC0415
 
         return OpcUaDriver(line, instruments, now, application)

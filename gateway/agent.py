@@ -24,6 +24,7 @@ from parkgate.gateway.forwarding.forwarder import Forwarder
 from parkgate.gateway.forwarding.publisher import Publisher
 from parkgate.gateway.forwarding.trade import NewPublisher, Trade
 from parkgate.gateway.heartbeat import Heart
+from parkgate.gateway.inquiries import Inquiries
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.topics import Topics
 from parkgate.gateway.notify import notify, watchdog_seconds
@@ -159,12 +160,13 @@ class Agent:
                 self.outbox, world.clock, self.tell, self._time.trusted, self._described.rev,
                 self._supervisor.heart("statistics"), self._source,
             ),
+            lambda each: each.acquisition == "subscription",
         )  # fmt: skip
         await self._statistics.resume()
         given = Given(
             self.outbox, world.clock, world.rng, world.open_driver or opener(self.site.gateway), self.tell,
             self._refresh, self._time.unsynced,
-            self._origins, self._simulated, self._statistics.take,
+            self._origins, self._describe, self._statistics.take,
         )  # fmt: skip
         self.collectors = [
             Collector(line, [self._station(each) for each in self.site.on(line)], given, self._heart("line", line.name))
@@ -182,10 +184,10 @@ class Agent:
         encoder, watch = self._described.encoder(instrument), self._alarming.watcher(instrument)
         return Station(instrument, series, judge, encoder, self._derivers[instrument.name], watch=watch)
 
-    async def _simulated(self, instrument: Instrument) -> encode.SnapshotEncoder:
-        """Describe an instrument as simulated, in the outbox and to every uplink, before a row refers to it."""
-        description = await self._described.simulated(instrument)
-        await self._trail.simulated(instrument, self.tell)
+    async def _describe(self, instrument: Instrument, *, simulated: bool) -> encode.SnapshotEncoder:
+        """Describe an instrument anew, in the outbox and to every uplink, before a row refers to it."""
+        description = await self._described.anew(instrument, simulated=simulated)
+        await self._trail.described(instrument, self.tell, simulated=simulated)
         for forwarder in self.forwarders:
             forwarder.describe(*description)
         return self._described.encoder(instrument)
@@ -211,6 +213,7 @@ class Agent:
             "ask": visits.ask, "identify": visits.identify,
             "alarms": self._alarming.answer, "acknowledge": self._alarming.acknowledge,
             "trail": self._trail.answer, "window": self._windowing.answer,
+            "inquire": Inquiries(self.collectors).inquire,
         }  # fmt: skip
         server = ControlServer(self.site.gateway.data, handlers)
         loops = [(f"line {each.line.name}", each.run) for each in self.collectors]

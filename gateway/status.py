@@ -49,7 +49,9 @@ def instrument(collector: Collector, station: Station, origins: Origins) -> dict
     """Give what became of an instrument's turns, and its last values with their units and flags.
 
     `simulated` is None until it was asked. `unsupported` names the points that it refuses, which are asked again
-    rarely; `rests` is for how long (ms) it is not asked at all, where it has been silent for long.
+    rarely; `rests` is for how long (ms) it is not asked at all, where it has been silent for long. `reasons` says why
+    points have no usable value, `remarks` what else is not as it was asked for; `dropped` counts changes never told.
+    `units` are the points that the instrument has in another unit than its profile.
     """
     standing = collector.standing(station)
     about, latest = station.instrument, station.latest
@@ -74,7 +76,11 @@ def instrument(collector: Collector, station: Station, origins: Origins) -> dict
         "failed": station.failed,
         "missed": collector.schedule.missed[station.instrument.name],
         "unsupported": list(standing.unsupported),
+        "units": dict(standing.units),
         "rests": round(1000 * standing.rests),
+        "reasons": dict(standing.reasons),
+        "remarks": list(standing.remarks),
+        "dropped": station.dropped,
         "seq": station.series.seq,
         "low": station.series.low,
         "points": points,

@@ -65,9 +65,9 @@ class Trail:
         for subject in [each for each in self._revs if each not in texts]:
             tell("removed", subject, rev=self._revs.pop(subject))
 
-    async def simulated(self, instrument: Instrument, tell: Tell) -> None:
-        """Tell that an instrument is described as simulated from now on, before a row refers to that."""
-        text = encode.configuration(self._instrument(instrument), instrument, simulated=True)
+    async def described(self, instrument: Instrument, tell: Tell, *, simulated: bool) -> None:
+        """Tell that an instrument is described anew from now on, before a row refers to that."""
+        text = encode.configuration(self._instrument(instrument), instrument, simulated=simulated)
         await self.describe(instrument.name, text, tell)
 
     async def describe(self, subject: str, text: str, tell: Tell) -> None:

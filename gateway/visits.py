@@ -77,9 +77,13 @@ class Visits:
         try:
             answer = await collector.visit(visit)
         except Fault as fault:
-            told = {"kind": type(fault).__name__, "what": fault.what, "where": fault.where, "hint": fault.hint}
-            answer = {"fault": told}
+            answer = as_answer(fault)
         return {**answer, "frames": frames}
+
+
+def as_answer(fault: Fault) -> Answer:
+    """Give a fault as an answer, whole, so that the asker can raise it again."""
+    return {"fault": {"kind": type(fault).__name__, "what": fault.what, "where": fault.where, "hint": fault.hint}}
 
 
 def _block(request: Mapping[str, Any]) -> Block | None:

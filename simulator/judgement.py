@@ -17,19 +17,26 @@ from parkgate.simulator.reconcile import Judgement, Rules, judge
 from parkgate.simulator.truth import Truth
 
 _SHOWN = 10
+CHANGES = 60_000
+"""How often (ms) an instrument that reports changes must be heard: a full snapshot a minute (the contract's)."""
 
 
 def judged(truth: Truth, received: Received, rules: Rules) -> list[Judgement]:
     """Judge every instrument of a truth."""
     return [
         judge(
-            name, every, tuple(truth.shown(name)), received.of(name), received.again[name],
+            name, longest(every, received, name), tuple(truth.shown(name)), received.of(name), received.again[name],
             replace(
                 rules, digits=received.digits.get(name, {}), derived=received.derived.get(name, frozenset())
             ),
         )
         for name, every in truth.instruments.items()
     ]  # fmt: skip
+
+
+def longest(every: int, received: Received, name: str) -> int:
+    """Give how long (ms) an instrument may say nothing, as its meta promises."""
+    return max(every, CHANGES) if name in received.changes else every
 
 
 def judgement_table(judgements: Sequence[Judgement]) -> Table:

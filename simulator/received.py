@@ -32,6 +32,8 @@ class Received:
     """By instrument and point, how many digits behind the point its meta promises."""
     derived: dict[str, frozenset[str]] = field(default_factory=dict)
     """By instrument, the points that the gateway computes: no instrument shows them."""
+    changes: set[str] = field(default_factory=set)
+    """The instruments whose meta says that they report changes."""
     snapshots: dict[str, dict[tuple[str, int], Snapshot]] = field(default_factory=lambda: defaultdict(dict))
     again: dict[str, int] = field(default_factory=lambda: defaultdict(int))
 
@@ -47,6 +49,8 @@ class Received:
         if levels[4] == "meta":
             self.digits[levels[5]] = _digits(told)
             self.derived[levels[5]] = _derived(told)
+            if isinstance(told, dict) and told.get("report") == "change":
+                self.changes.add(levels[5])
             return
         live = levels[4] == "data"
         for record in [told] if live else told if isinstance(told, list) else []:

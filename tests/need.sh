@@ -1,5 +1,5 @@
 #!/bin/sh
-# What the tests need and pip cannot install: a real mosquitto, a clock that lies, and what the Modbus servers of others
+# What the tests need and pip cannot install: a real mosquitto, a clock that lies, and what the servers of others
 # run on; as root also what breaks links and slows disks.
 # `make test` runs it first.
 set -eu

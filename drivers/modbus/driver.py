@@ -127,3 +127,7 @@ class ModbusDriver:
         """Tell which points an instrument refuses, and whether it was silent for so long that it is asked rarely."""
         rests = self._wire.resting(instrument.unit) if self._wire.rests.demoted(instrument.unit) else 0.0
         return Standing(self._routes[instrument.name].unsupported(), rests)
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give the instrument itself: no Modbus register says of another what it means."""
+        return instrument

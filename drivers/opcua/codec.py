@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
 
@@ -29,6 +29,9 @@ _SEVERITY = 0xC000_0000
 _UNCERTAIN = 0x4000_0000
 _SUB_CODE = 0xCFFF_0000
 """Severity and sub-code of a status (OPC 10000-4, 7.39.1): bits 28 and 29 are reserved, the low half qualifies."""
+
+_OVERFLOW_BITS, _OVERFLOW = 0x0C80, 0x0480
+"""The InfoType (of a data value: 01) and its Overflow bit."""
 
 STATUS_FLAGS: Mapping[int, Flag] = MappingProxyType(
     {
@@ -111,6 +114,16 @@ _FAULTY: Taken = (None, Flag.FAULT)
 _BEYOND: Taken = (None, Flag.OUT_OF_RANGE)
 
 
+def same(one: Reading, other: Reading) -> bool:
+    """Tell whether a reading brings nothing that another one has not: neither value nor status nor source time."""
+    return one.source == other.source and one.value == other.value and not (one.status ^ other.status) & _SUB_CODE
+
+
+def overflowed(status: int) -> bool:
+    """Tell whether the server dropped changes of a node before this one (OPC 10000-4, 7.39.1)."""
+    return status & _OVERFLOW_BITS == _OVERFLOW
+
+
 def judge(status: int) -> tuple[Flag | None, bool, bool]:
     """Judge a status code: the flag it gives, whether a value may stand beside it, and whether it is uncertain."""
     severity = status & _SEVERITY
@@ -121,7 +134,9 @@ def judge(status: int) -> tuple[Flag | None, bool, bool]:
 
 
 class Decoder:
-    """Turns the readings of an instrument's nodes into a snapshot; compiled once from its points and states.
+    """Turns the readings of an instrument's nodes into snapshots; compiled once from its points and states.
+
+    `states` are the nodes of its states, by index into the plan's nodes.
 
     Raises:
         Unusable: a point has a type that OPC UA does not have.
@@ -134,26 +149,58 @@ class Decoder:
             (place, _taker(point, where=f'instrument "{instrument.name}", points.{point.name}.type'))
             for place, point in zip(plan.points, instrument.points, strict=True)
         )
+        self._every = range(len(self._points))
+        self._of: dict[int, list[int]] = {}
+        for number, place in enumerate(plan.points):
+            self._of.setdefault(place, []).append(number)
         self._states = tuple(zip(plan.states, instrument.states, strict=True))
+        self.states = frozenset(plan.states)
 
     def decode(self, readings: Sequence[Reading], now: int) -> Snapshot:
         """Give the snapshot of one cycle: `readings` as the plan's nodes, `now` when the answer came (ms)."""
-        values: list[Value | None] = []
+        return self._snapshot(readings, now, self._every, None)
+
+    def whole(self, readings: Sequence[Reading], now: int, at: int) -> Snapshot:
+        """Give a full snapshot of what is known of every node, for a time (ms): each point keeps its own."""
+        return self._snapshot(readings, now, self._every, at)
+
+    def change(self, readings: Sequence[Reading], now: int, at: int, places: Collection[int]) -> Snapshot | None:
+        """Give a report of the nodes that changed by a time (ms), None where no point is among them.
+
+        `readings` are those of every node by then: the states judge whatever changed.
+        """
+        numbers = sorted(number for place in places for number in self._of.get(place, ()))
+        return self._snapshot(readings, now, numbers, at) if numbers else None
+
+    def applying(self, readings: Sequence[Reading]) -> tuple[bool | None, ...]:
+        """Tell of each state whether it applies, None where it cannot be read: what the flags of points depend on."""
+        said = ((_state(state, readings[place]), state) for place, state in self._states)
+        return tuple(None if word is None else word in state.equals for word, state in said)
+
+    def misfits(self, readings: Sequence[Reading]) -> list[int]:
+        """Give the points, by index, whose value is of another type than the profile says."""
+        taken = ((number, readings[place], take) for number, (place, take) in enumerate(self._points))
+        return [number for number, reading, take in taken if judge(reading.status)[1] and take(reading) is _MISFIT]
+
+    def _snapshot(self, readings: Sequence[Reading], now: int, numbers: Sequence[int], at: int | None) -> Snapshot:
+        values: list[Value | None] = [None] * len(self._points)
         flags: dict[int, Flag] = {}
         uncertain: set[int] = set()
         times: dict[int, int] = {}
-        for number, (place, take) in enumerate(self._points):
+        for number in numbers:
+            place, take = self._points[number]
             reading = readings[place]
             flag, readable, doubtful = judge(reading.status)
             value, misfit = take(reading) if readable else (None, None)
-            values.append(value)
+            values[number] = value
             if flag := misfit or flag:
                 flags[number] = flag
             elif doubtful:
                 uncertain.add(number)
             if value is not None:
-                times[number] = _time(reading, now)
-        at = max((time for number, time in times.items() if number not in flags), default=now)
+                times[number] = time_of(reading, now)
+        if at is None:
+            at = max((time for number, time in times.items() if number not in flags), default=now)
         return Snapshot(
             instrument=self._name,
             at=at,
@@ -162,10 +209,12 @@ class Decoder:
             states=tuple(_state(state, readings[place]) for place, state in self._states),
             uncertain=frozenset(uncertain),
             offsets={number: time - at for number, time in times.items() if time != at},
+            absent=frozenset(self._every).difference(numbers) if len(numbers) < len(self._every) else frozenset(),
         )
 
 
-def _time(reading: Reading, now: int) -> int:
+def time_of(reading: Reading, now: int) -> int:
+    """Give when a value was measured (ms UTC): the source's time, else the server's, else `now`."""
     for time in (reading.source, reading.server):
         if time is not None and 0 < time < _LAST_TIME:
             return time

@@ -1,4 +1,4 @@
-"""One OPC UA session: asks all nodes of an instrument in one cycle of Read services.
+"""One OPC UA session: instruments whose changes the server tells, and instruments that are read in each period.
 
 Reading is all it does: no write, no method call. The library's own reconnecting stays off; the collector leaves this
 driver and enters it again.
@@ -7,99 +7,75 @@ driver and enters it again.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack, suppress
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 from urllib.parse import urlsplit
 
 from asyncua import ua
-from asyncua.client.client import Client
-from asyncua.ua.attribute_ids import AttributeIds
 from asyncua.ua.object_ids import ObjectIds
 from asyncua.ua.uaerrors import UaError, UaStatusCodeError
 
+from parkgate.config.flag import Flag
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.application import Application
 from parkgate.drivers.driver import Between, Now, Standing, nothing
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
 from parkgate.drivers.identity import Identity
-from parkgate.drivers.opcua.codec import BAD_NODE_ID_UNKNOWN, Decoder, Reading
-from parkgate.drivers.opcua.plan import Plan, blocks, endpoint, index, plan
+from parkgate.drivers.opcua.browsing import Inquiry
+from parkgate.drivers.opcua.changes import Changes
+from parkgate.drivers.opcua.codec import Reading, judge
+from parkgate.drivers.opcua.follower import Asked, Follower
+from parkgate.drivers.opcua.history import History, Link
+from parkgate.drivers.opcua.misfits import misfit
+from parkgate.drivers.opcua.plan import endpoint, plan
+from parkgate.drivers.opcua.properties import Properties
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
+from parkgate.drivers.opcua.session import (
+    SESSION_MS,
+    Remains,
+    Session,
+    SessionClient,
+    client_of,
+    close,
+    node_id,
+    plain,
+    question,
+    reading_of,
+)
+from parkgate.drivers.opcua.subscription import Subscriptions
 from parkgate.drivers.snapshot import Snapshot
 
 _CONNECT_S = 5.0
 """The longest that entering may take: several answers, each within the line's timeout."""
 
-_KEEPALIVE_S = 20.0
-"""How often the library asks for the server's state: it keeps a slowly polled session and finds a dead one."""
-
-_CLOSE_S = 1.0
-"""The longest that leaving waits for the server."""
-
-_SESSION_MS = 60_000
-"""How long a server keeps the session of a gateway that lost its power: small servers have few to give."""
-
 _INSECURE = "No matching endpoints"
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MILLISECOND = timedelta(milliseconds=1)
-_ABSENT = Reading(None, BAD_NODE_ID_UNKNOWN)
-
-
-def _node(identifier: Any, namespace: Any = 0) -> ua.NodeId:
-    # Any: the library annotates with marker classes of its own, but takes plain numbers, texts, GUIDs and bytes.
-    return ua.NodeId(identifier, namespace)
-
-
-def _question(*nodes: ua.NodeId) -> ua.ReadParameters:
-    # MaxAge 0: the value as it is now, not what the server remembers.
-    return ua.ReadParameters(
-        MaxAge=0,
-        TimestampsToReturn=ua.TimestampsToReturn.Both,
-        NodesToRead=[ua.ReadValueId(NodeId=node, AttributeId=AttributeIds.Value) for node in nodes],
-    )
-
-
-_SURVEY = _question(
-    _node(ObjectIds.Server_NamespaceArray),
-    _node(ObjectIds.Server_ServerCapabilities_OperationLimits_MaxNodesPerRead),
+_BUILD_INFO = question(
+    node_id(ObjectIds.Server_ServerStatus_BuildInfo_ManufacturerName),
+    node_id(ObjectIds.Server_ServerStatus_BuildInfo_ProductName),
+    node_id(ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion),
 )
-_BUILD_INFO = _question(
-    _node(ObjectIds.Server_ServerStatus_BuildInfo_ManufacturerName),
-    _node(ObjectIds.Server_ServerStatus_BuildInfo_ProductName),
-    _node(ObjectIds.Server_ServerStatus_BuildInfo_SoftwareVersion),
-)
-_HEARTBEAT = _question(_node(ObjectIds.Server_ServerStatus_State))
-
-_Questions = tuple[tuple[Sequence[int], ua.ReadParameters], ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Asked:
-    """An instrument as this driver asks it: fixed when the configuration is loaded."""
-
-    plan: Plan
-    decoder: Decoder
+_HEARTBEAT = question(node_id(ObjectIds.Server_ServerStatus_State))
 
 
 @dataclass(slots=True)
-class _Session:
-    """An open session: the server's namespaces, its limit of nodes a Read (0: none), and the questions made for it."""
+class _Open:
+    """An open line: its session, its subscriptions, and those who are followed."""
 
-    client: Client
-    namespaces: Mapping[str, int] = field(default_factory=dict)
-    limit: int = 0
-    questions: dict[str, _Questions] = field(default_factory=dict)
+    session: Session
+    subscriptions: Subscriptions
+    followers: dict[str, Follower] = field(default_factory=dict)
 
 
 class OpcUaDriver:
     """An OPC UA line: entering connects and activates a session, leaving closes it.
 
     A node or a namespace that the server does not have costs its own point (`bad-configuration`), never the others.
+    `clock` is monotonic, in seconds.
 
     Raises:
         Unusable: the line's URL, its security, a node id or a point's type cannot be used; when it is made.
@@ -107,22 +83,34 @@ class OpcUaDriver:
     """
 
     def __init__(
-        self, line: Line, instruments: Sequence[Instrument], now: Now, application: Application | None = None
+        self,
+        line: Line,
+        instruments: Sequence[Instrument],
+        now: Now,
+        application: Application | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         where = f'line "{line.name}"'
         self._line = line
         self._now = now
+        self._clock = clock
         self._url = endpoint(line.url, where=where)
         self._where = f"{where} ({urlsplit(self._url).netloc.rpartition('@')[2]})"
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
-        self._asked: dict[str, _Asked] = {}
-        for instrument in instruments:
-            nodes = plan(instrument)
-            self._asked[instrument.name] = _Asked(nodes, Decoder(instrument, nodes))
+        self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
+        self._properties = Properties()
+        self.history = History(reading_of)
+        for asked in self._asked.values():
+            self._properties.add(asked.instrument, asked.plan)
+            self.history.add(asked.instrument, asked.plan, asked.decoder)
         self._stack = AsyncExitStack()
-        self._session: _Session | None = None
+        self._open: _Open | None = None
+        self._unread: dict[str, Sequence[Snapshot]] = {}
+        self._said: dict[str, Sequence[Reading]] = {}
+        self._remarks: dict[str, tuple[str, ...]] = {}
         self._identities: list[Identity | None] = []
+        self._remains: tuple[Remains, float] | None = None
 
     async def __aenter__(self) -> Self:
         """Connect, activate a session and learn the server's namespaces.
@@ -132,47 +120,74 @@ class OpcUaDriver:
 
         """
         async with AsyncExitStack() as stack:
-            client = _client(self._line, self._url)
-            stack.push_async_callback(_close, client)
-            session = _Session(client)
+            await self._bury()
+            client = client_of(self._line, self._url)
+            stack.push_async_callback(self._close, client)
+            session = Session(client)
             try:
                 await self._arm(client)
                 async with asyncio.timeout(_CONNECT_S):
                     await client.connect()
-                    await _survey(session)
+                    await session.survey()
             except LIBRARY as error:
                 raise self._refused(error) from error
-            self._session = session
+            subscriptions = Subscriptions(session, self._clock, self._line.timeout / 1000)
+            stack.push_async_callback(subscriptions.close)
+            self._open = _Open(session, subscriptions)
+            self._properties.renew()
             self._stack = stack.pop_all()
+        self.history.begin()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close the session on the server, the channel and the socket; a server that is gone is not waited for."""
-        self._session = None
+        """Close the session on the server, the channel and the socket; a server that is gone is not waited for.
+
+        What was told before that and had no turn yet is kept for the next one.
+        """
+        for name, follower in () if self._open is None else self._open.followers.items():
+            if follower.changes.waiting:
+                snapshots = follower.changes.drain(self._now(), self._clock())
+                self._unread[name] = self._noted(self._asked[name].instrument, follower.changes, snapshots)
+        self._open = None
         await self._stack.aclose()
 
-    def standing(self, instrument: Instrument) -> Standing:  # noqa: ARG002  # every node is asked each time
-        """Tell that nothing is left out."""
-        return Standing()
+    def standing(self, instrument: Instrument) -> Standing:
+        """Tell which points have no usable node and why, and what the server holds or does otherwise than was asked."""
+        asked, readings = self._asked[instrument.name], self._said.get(instrument.name, ())
+        reasons = dict(_reasons(asked, readings)) if readings else {}
+        wrong = tuple(
+            point.name
+            for place, point in zip(asked.plan.points, instrument.points, strict=True)
+            if point.name in reasons and judge(readings[place].status)[0] in {None, Flag.BAD_CONFIGURATION}
+        )
+        remarks, units = self._remarks.get(instrument.name, ()), self._properties.units(instrument.name)
+        return Standing(wrong, reasons=reasons, remarks=remarks, units=units)
+
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give an instrument with the units and ranges that the server tells and its profile lacks."""
+        return self._properties.described(instrument.name)
 
     async def read(self, instrument: Instrument, between: Between = nothing) -> Sequence[Snapshot]:  # noqa: ARG002  # one cycle
-        """Ask all nodes of an instrument's points and states in one cycle; one snapshot, timed by the source.
+        """Give what an instrument said since its last turn; a first read after entering asks all of its nodes.
+
+        One snapshot for an instrument that is read, timed by the source; of one that is followed as many as there were
+        changes, none where there was none. Before them stand, marked as late, those of what an outage made it miss.
 
         Raises:
             Silent: no answer in time, though the server itself answers: a device behind it is slow or gone.
-            Unreachable: the connection or the session is gone, or not even the server itself answers in time.
+            Unreachable: the connection, the session or the subscription is gone, or not even the server itself answers
+                in time.
             Garbled: the answer cannot be decoded, or has not one result for each node.
 
         """
-        session = self._open()
-        asked = self._asked[instrument.name]
+        line = self._opened()
         where = f'{self._where}, instrument "{instrument.name}"'
         try:
-            readings = await _cycle(session, instrument.name, asked.plan)
+            return await self._taken(line, self._asked[instrument.name])
         except (TimeoutError, UaStatusCodeError) as error:
-            raise await self._doubt(session, error, where) from error
+            raise await self._doubt(line.session, error, where) from error
         except OSError as error:
             raise self._gone(error) from error
         except LIBRARY as error:
@@ -181,7 +196,55 @@ class OpcUaDriver:
                 where=where,
                 hint=say("If this recurs, tell the server's vendor; the other instruments go on."),
             ) from error
-        return (asked.decoder.decode(readings, self._now()),)
+
+    async def _taken(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
+        """Take what was said live, which no history holds up: of that a little is asked behind it."""
+        instrument, session = asked.instrument, line.session
+        if instrument.acquisition == "read":
+            readings = self._said[instrument.name] = await session.cycle(instrument.name, asked.plan)
+            now = self._now()
+            self.history.note(instrument, dict(enumerate(readings)), now)
+            snapshots: Sequence[Snapshot] = (asked.decoder.decode(readings, now),)
+            await self._learn(session, instrument.name, readings)
+        else:
+            snapshots = await self._followed(line, asked)
+        link = Link(session.client.uaclient, session.namespaces, session.limit)
+        return *await self.history.more(instrument, link), *snapshots
+
+    async def _followed(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
+        instrument, name = asked.instrument, asked.instrument.name
+        follower = line.followers.get(name)
+        if follower is not None:
+            changes = follower.changes
+            snapshots = self._noted(instrument, changes, await follower.drain())
+            if await self._learn(line.session, name, changes.known, changes.redefined()):
+                snapshots = *snapshots, changes.full(self._now(), self._clock())
+        else:
+            follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
+            first = await follower.begin()
+            self.history.note(instrument, dict(enumerate(follower.changes.known)), self._now())
+            snapshots = *self._unread.pop(name, ()), first
+            line.followers[name] = follower
+            self._said[name] = follower.changes.known
+            await self._learn(line.session, name, follower.changes.known)
+        self._remarks[name] = follower.remarks
+        return snapshots
+
+    async def _learn(
+        self, session: Session, name: str, readings: Sequence[Reading], redefined: Collection[int] = ()
+    ) -> bool:
+        """Ask what values mean where that is due; tell whether the instrument is another one by that."""
+        before = self._properties.described(name)
+        if redefined:
+            self._properties.ask_again(name, redefined)
+        await self._properties.learn(session.client, session.namespaces, name, dict(enumerate(readings)))
+        return self._properties.described(name) is not before
+
+    def _noted(self, instrument: Instrument, changes: Changes, snapshots: Sequence[Snapshot]) -> Sequence[Snapshot]:
+        """Note what was drained as delivered: a history is not asked for it again."""
+        for readings in changes.told:
+            self.history.note(instrument, readings, self._now())
+        return snapshots
 
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask the server once for its build information, which stands for every instrument of it.
@@ -191,11 +254,11 @@ class OpcUaDriver:
 
         """
         del instrument
-        session = self._open()
+        session = self._opened().session
         if not self._identities:
             try:
                 answers = await session.client.uaclient.read(_BUILD_INFO)
-                said = _identity([_plain(each) for each in answers])
+                said = _identity([plain(each) for each in answers])
             except (TimeoutError, UaStatusCodeError):
                 said = None
             except OSError as error:
@@ -205,17 +268,51 @@ class OpcUaDriver:
             self._identities.append(said)
         return self._identities[0]
 
+    def asked(self) -> Inquiry:
+        """Give the open session for single questions, which people ask between two readings.
+
+        Raises:
+            Unreachable: the line is not open.
+
+        """
+        return Inquiry(self._opened().session.client, self._where)
+
+    async def _close(self, client: SessionClient) -> None:
+        remains = await close(client)
+        self._remains = (remains, self._clock()) if remains else None
+
+    async def _bury(self) -> None:
+        """Close the last session where its server was not told, and may still keep it: never is there more than one."""
+        if self._remains is None:
+            return
+        remains, since = self._remains
+        if self._clock() - since > SESSION_MS / 1000:
+            self._remains = None
+            return
+        client = client_of(self._line, self._url)
+        try:
+            await self._arm(client)
+            async with asyncio.timeout(_CONNECT_S):
+                await client.bury(remains)
+        except OSError as error:
+            raise self._refused(error) from error  # there is no server: try again, and open nothing beside the old one
+        except LIBRARY:
+            self._remains = None  # the server has forgotten it
+        finally:
+            await close(client)
+        self._remains = None
+
     async def _arm(self, client: SecureClient) -> None:
         self._own = ""
         if self._application is not None:
             self._own = await arm(client, self._line, self._url, self._application, where=self._where)
 
-    def _open(self) -> _Session:
-        if self._session is None:
+    def _opened(self) -> _Open:
+        if self._open is None:
             raise Unreachable(say("the line is not open"), where=self._where, hint=say("It is opened again by itself."))
-        return self._session
+        return self._open
 
-    async def _doubt(self, session: _Session, error: Exception, where: str) -> Fault:
+    async def _doubt(self, session: Session, error: Exception, where: str) -> Fault:
         """Tell a slow device from a dead server: many a server asks its devices while we wait.
 
         One small question more decides it. Without it a slow device would cost everyone on the line the session, and
@@ -272,87 +369,22 @@ def _needed(application: Application | None, line: Line, where: str) -> Applicat
     return application
 
 
-def _client(line: Line, url: str) -> SecureClient:
-    """Prepare the library's client for a line, without security so far."""
-    client = SecureClient(url, timeout=line.timeout / 1_000, watchdog_intervall=_KEEPALIVE_S, auto_reconnect=False)
-    client.name = "Parkgate"
-    client.description = f"Parkgate {line.name}"
-    client.application_uri = "urn:parkgate:gateway"
-    client.product_uri = "urn:parkgate"
-    client.session_timeout = _SESSION_MS
-    return client
-
-
-async def _close(client: Client) -> None:
-    protocol = client.uaclient.protocol
-    try:
-        with suppress(TimeoutError):
-            async with asyncio.timeout(_CLOSE_S):
-                await client.disconnect()
-    finally:
-        # The library forgets the socket when it has given up the connection before, or was cancelled while connecting.
-        if protocol is not None and protocol.transport is not None:
-            protocol.transport.abort()
-        await asyncio.sleep(0)  # one turn of the loop closes the socket
-
-
-async def _survey(session: _Session) -> None:
-    """Learn the server's namespaces and its limit of nodes a Read, in one Read."""
-    namespaces, limit = await session.client.uaclient.read(_SURVEY)
-    uris = _plain(namespaces)
-    most = _plain(limit)
-    session.namespaces = {uri: number for number, uri in reversed([*enumerate(uris)])} if isinstance(uris, list) else {}
-    session.limit = most if isinstance(most, int) else 0
-    session.questions.clear()
-
-
-async def _cycle(session: _Session, name: str, nodes: Plan) -> list[Reading]:
-    if any(index(node, session.namespaces) is None for node in nodes.nodes):
-        await _survey(session)  # a server may add its namespaces while it starts
-    questions = session.questions.get(name)
-    if questions is None:
-        questions = session.questions[name] = _questions(session, nodes)
-    readings = [_ABSENT] * len(nodes.nodes)
-    for places, question in questions:
-        answers = await session.client.uaclient.read(question)
-        if len(answers) != len(places):
-            raise ValueError(say("{count} results came for {nodes} nodes", count=len(answers), nodes=len(places)))
-        for place, answer in zip(places, answers, strict=True):
-            readings[place] = _reading(answer)
-    return readings
-
-
-def _questions(session: _Session, nodes: Plan) -> _Questions:
-    known = {
-        place: _node(node.identifier, number)
-        for place, node in enumerate(nodes.nodes)
-        if (number := index(node, session.namespaces)) is not None
-    }
-    return tuple(
-        (block, _question(*(known[place] for place in block))) for block in blocks(tuple(known), session.limit)
-    )
-
-
-def _plain(answer: ua.DataValue) -> object:
-    value = None if answer.Value is None else answer.Value.Value
-    return value.Text if isinstance(value, ua.LocalizedText) else value
-
-
 def _identity(said: Sequence[object]) -> Identity | None:
     """Give a server's own words; what is no text says nothing."""
     vendor, product, revision = (each if isinstance(each, str) else "" for each in said)
     return Identity(vendor, product, revision) if vendor or product else None
 
 
-def _reading(answer: ua.DataValue) -> Reading:
-    return Reading(
-        value=_plain(answer),
-        status=0 if answer.StatusCode is None else answer.StatusCode.value,
-        source=_milliseconds(answer.SourceTimestamp),
-        server=_milliseconds(answer.ServerTimestamp),
-        single=answer.Value is not None and answer.Value.VariantType is ua.VariantType.Float,
-    )
-
-
-def _milliseconds(time: datetime | None) -> int | None:
-    return None if time is None else (time - _EPOCH) // _MILLISECOND
+def _reasons(asked: Asked, readings: Sequence[Reading]) -> Mapping[str, str]:
+    """Give why points have no usable value, by name: no point can hold what the node is, or its status in one word."""
+    points = asked.instrument.points
+    reasons = {}
+    for place, point in zip(asked.plan.points, points, strict=True):
+        flag, _, _ = judge(readings[place].status)
+        if flag is Flag.BAD_CONFIGURATION:
+            reasons[point.name] = misfit(point, readings[place])
+        elif flag is not None:
+            reasons[point.name] = ua.StatusCode(ua.UInt32(readings[place].status)).name
+    for number in asked.decoder.misfits(readings):
+        reasons[points[number].name] = misfit(points[number], readings[asked.plan.points[number]])
+    return reasons

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import re
 import uuid
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,6 +11,7 @@ from dataclasses import dataclass
 from urllib.parse import unquote, urlsplit
 
 from parkgate.config.language import say
+from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
 from parkgate.drivers.faults import Unusable
 
@@ -18,6 +20,12 @@ MAX_BLOCK = 200
 
 DEFAULT_PORT = 4840
 """OPC UA's registered TCP port (OPC 10000-6, 7.2)."""
+
+MOST_PUBLISHING_MS = 10_000
+"""The longest publishing interval: a slow instrument's server shows signs of life all the same."""
+KEEPALIVE_MS, LIFETIME_MS = 5_000, 60_000
+"""How often a subscription says at least that it lives, and how long its server keeps it if nobody listens."""
+LONGEST_QUEUE = 1_000
 
 Identifier = int | str | uuid.UUID | bytes
 
@@ -45,6 +53,70 @@ class Plan:
     nodes: tuple[NodeAddress, ...]
     points: tuple[int, ...]
     states: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Deadband:
+    """How much a node must change to be told: `percent` of its EURange, else in what it holds (OPC 10000-8, 7.2)."""
+
+    size: float
+    percent: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How an instrument is followed: `publishing` and `sampling` in ms, `queue` in changes of one node.
+
+    `keepalives` and `lifetimes` are counts of publishing intervals (OPC 10000-4, 5.14.1).
+    """
+
+    publishing: float
+    sampling: float
+    queue: int
+    keepalives: int
+    lifetimes: int
+
+
+def pace(instrument: Instrument) -> Pace:
+    """Decide how an instrument is followed: its queue holds what two publishing intervals can bring."""
+    publishing = float(min(instrument.every, MOST_PUBLISHING_MS))
+    sampling = instrument.every / 10 if instrument.sampling is None else float(instrument.sampling)
+    keepalives = max(1, round(KEEPALIVE_MS / publishing))
+    return Pace(
+        publishing=publishing,
+        sampling=sampling,
+        queue=queue(publishing, sampling),
+        keepalives=keepalives,
+        lifetimes=max(3 * keepalives, math.ceil(LIFETIME_MS / publishing)),
+    )
+
+
+def queue(publishing: float, sampling: float) -> int:
+    """Give how many changes of a node two publishing intervals can bring (both ms), at least two."""
+    return min(max(2, math.ceil(2 * publishing / sampling)), LONGEST_QUEUE) if sampling > 0 else LONGEST_QUEUE
+
+
+def deadbands(instrument: Instrument, nodes: Plan) -> Mapping[int, Deadband]:
+    """Give the deadband of each node that has one, by index; of several points of one node the finest, or none."""
+    found: dict[int, list[Deadband | None]] = {}
+    for place, point in zip(nodes.points, instrument.points, strict=True):
+        found.setdefault(place, []).append(_deadband(point))
+    for place in nodes.states:
+        found.setdefault(place, []).append(None)
+    return {
+        place: min((each for each in those if each is not None), key=lambda each: each.size)
+        for place, those in found.items()
+        if None not in those and len({each.percent for each in those if each is not None}) == 1
+    }
+
+
+def _deadband(point: Point) -> Deadband | None:
+    """Give a point's deadband in what its node holds: the profile's scale is ours alone."""
+    if point.deadband is None:
+        return None
+    if isinstance(point.deadband, str):
+        return Deadband(float(point.deadband.removesuffix("%")), percent=True)
+    return Deadband(point.deadband / abs(point.scale), percent=False)
 
 
 def _identifier(kind: str, text: str) -> Identifier:

@@ -35,7 +35,7 @@ from parkgate.drivers.application import Application
 from parkgate.drivers.faults import Unreachable, Unusable
 from parkgate.drivers.opcua import certificates
 from parkgate.drivers.opcua.plan import endpoint
-from parkgate.drivers.opcua.trust import Authority, Facts, doubt, grouped
+from parkgate.drivers.opcua.trust import Authority, Doubt, Facts, doubt, grouped
 from parkgate.drivers.secret import read_secret
 
 # The library logs every lost connection several times over, with tracebacks. Whatever matters of it becomes a Fault,
@@ -135,11 +135,15 @@ async def asked(line: Line) -> Presented:
     try:
         return await presented(line, url, where=where)
     except LIBRARY as error:
-        raise Unreachable(
-            say("the server does not answer: {reason}", reason=reason(error)),
-            where=f"{where} ({line.url})",
-            hint=say("Check that the server runs, its address and port."),
-        ) from error
+        raise _away(line, error, where=where) from error
+
+
+def _away(line: Line, error: Exception, *, where: str) -> Unreachable:
+    return Unreachable(
+        say("the server does not answer: {reason}", reason=reason(error)),
+        where=f"{where} ({line.url})",
+        hint=say("Check that the server runs, its address and port."),
+    )
 
 
 async def presented(line: Line, url: str, *, where: str) -> Presented:
@@ -218,11 +222,39 @@ def own(application: Application, *, where: str) -> certificates.Pair:
         ) from error  # fmt: skip
 
 
+async def offered(line: Line) -> tuple[str, ...]:
+    """Ask a server what security it offers, as a line names it, `none` among them, each once; nothing is told to it.
+
+    Raises:
+        Unusable: the line's URL is none.
+        Unreachable: there is no server.
+
+    """
+    where = f'line "{line.name}"'
+    url = endpoint(line.url, where=where)
+    try:
+        return tuple(dict.fromkeys(_named(each) for each in await _endpoints(line, url)))
+    except LIBRARY as error:
+        raise _away(line, error, where=where) from error
+
+
 def check(line: Line, url: str, shown: Presented, application: Application, *, where: str) -> None:
     """Hold a server's certificate against what is trusted.
 
     Raises:
         Unreachable: it is not trusted; says its fingerprint and what to do.
+
+    """
+    found = doubted(line, url, shown, application, where=where)
+    if found is not None:
+        raise Unreachable(found.what, where=where, hint=found.hint)
+
+
+def doubted(line: Line, url: str, shown: Presented, application: Application, *, where: str) -> Doubt | None:
+    """Tell why a server's certificate is not trusted, None if it is.
+
+    Raises:
+        Unreachable: what is trusted cannot be read.
 
     """
     now = datetime.now(UTC)
@@ -236,9 +268,7 @@ def check(line: Line, url: str, shown: Presented, application: Application, *, w
             hint=say("Check the file of ca, and those in {folder}.", folder=application.trusted),
         ) from error
     host = urlsplit(url).hostname or ""
-    found = doubt(shown.facts, line.name, host, shown.uri, now, pin.fingerprint if pin else None, by)
-    if found is not None:
-        raise Unreachable(found.what, where=where, hint=found.hint)
+    return doubt(shown.facts, line.name, host, shown.uri, now, pin.fingerprint if pin else None, by)
 
 
 async def arm(client: SecureClient, line: Line, url: str, application: Application, *, where: str) -> str:

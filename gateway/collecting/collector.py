@@ -13,18 +13,19 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
-from typing import TypeVar
+from dataclasses import dataclass, field, replace
+from typing import Protocol, TypeVar
 
 from parkgate.config.language import say
 from parkgate.config.site import Instrument, Line
 from parkgate.drivers.driver import Driver, Now, Standing
 from parkgate.drivers.faults import Fault, Unreachable
 from parkgate.drivers.identity import Identity
-from parkgate.drivers.snapshot import Snapshot, unread
+from parkgate.drivers.snapshot import Snapshot, onto, unread
 from parkgate.gateway.backoff import next_delay
 from parkgate.gateway.clock import Clock
 from parkgate.gateway.collecting.origins import Origins
+from parkgate.gateway.collecting.recalling import Recaller
 from parkgate.gateway.collecting.schedule import Schedule
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages.encode import SnapshotEncoder
@@ -50,8 +51,14 @@ Take = Callable[[Snapshot, int], object]
 """Average a snapshot that is stored, told its row: it stands on the far side of the outbox."""
 Derive = Callable[[Snapshot], Snapshot]
 """Put an instrument's derived points behind the measured ones."""
-Describe = Callable[[Instrument], Awaitable[SnapshotEncoder]]
-"""Describe an instrument as simulated, everywhere; give the encoder of its snapshots from now on."""
+
+
+class Describe(Protocol):
+    """How an instrument that turns out to be another than configured is told of."""
+
+    async def __call__(self, instrument: Instrument, *, simulated: bool) -> SnapshotEncoder:
+        """Describe an instrument anew, everywhere; give the encoder of its snapshots from now on."""
+        ...
 
 
 def nothing_derived(snapshot: Snapshot) -> Snapshot:
@@ -61,7 +68,11 @@ def nothing_derived(snapshot: Snapshot) -> Snapshot:
 
 @dataclass(slots=True)
 class Station:
-    """An instrument as its line's loop keeps it: how it is judged, derived, encoded, and what became of its turns."""
+    """An instrument as its line's loop keeps it: how it is judged, derived, encoded, and what became of its turns.
+
+    `latest` is what was said of every point by the last snapshot. `watch` holds each snapshot against the instrument's
+    alarms; None where it has none.
+    """
 
     instrument: Instrument
     series: Series
@@ -73,10 +84,11 @@ class Station:
     identity: Identity | None = None
     reads: int = 0
     failed: int = 0
+    dropped: int = 0
     fault: str = ""
     latest: Snapshot | None = None
+    units: tuple[tuple[str, str], ...] = ()
     watch: Callable[[Snapshot], None] | None = None
-    """Holds each snapshot against the instrument's alarms; None where it has none."""
 
     @property
     def silent(self) -> bool:
@@ -127,6 +139,7 @@ class Collector:
         self._rng = given.rng
         self._opening = given.open_driver(line, [each.instrument for each in stations], clock.now)
         self._tell = given.tell
+        self._recaller = Recaller(self._opening, given.outbox, given.tell)
         self._changed = given.changed
         self._unsynced = given.unsynced
         self._origins = given.origins
@@ -144,6 +157,7 @@ class Collector:
     async def run(self) -> None:
         """Take turns; for ever."""
         clock, schedule = self._clock, self.schedule
+        await self._recaller.resume({name: each.series.id for name, each in self.state.stations.items()})
         async with self._stack:
             while True:
                 instrument = schedule.take(clock.monotonic() * 1000, clock.now())
@@ -195,10 +209,15 @@ class Collector:
         self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
         try:
             snapshots = await self._read(station.instrument)
+            await self._learn(station)
             await self._identify(station)
             for snapshot in snapshots:
-                unsynced = self._unsynced(snapshot.at)  # sees a step first: windows move along before it is judged
-                self._store(station, self._origins.judge(station.judge(snapshot)), unsynced=unsynced)
+                unsynced = not snapshot.late and self._unsynced(snapshot.at)  # sees a step first: windows move along
+                mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else b""
+                judged = self._origins.judge(station.judge(snapshot))
+                self._store(station, judged, unsynced=unsynced, mark=mark)
+                self._declare(station, snapshot.dropped)
+            self._recaller.report(station.instrument)
         except Fault as fault:
             self._failed(station, fault)
         except Exception as error:  # noqa: BLE001  # one instrument's turn: the others on its line go on
@@ -220,6 +239,24 @@ class Collector:
         self._up()
         return snapshots
 
+    async def _learn(self, station: Station) -> None:
+        """Describe and judge an instrument anew where its driver knows more of it by now, before that is stored."""
+        instrument, units = self._opening.described(station.instrument), self.standing(station).units
+        if instrument is not station.instrument:
+            simulated = self._origins.simulated.get(instrument.name, False)
+            station.encode = await self._describe(instrument, simulated=simulated)
+            station.judge = replace(
+                Judge.of(instrument), freshness=station.judge.freshness, recalled=station.judge.recalled,
+                windows=station.judge.windows,
+            )  # fmt: skip
+            station.instrument = instrument
+        if units != station.units:
+            station.units = units
+            self._tell("unit-differs", instrument.name, points=dict(units))
+            for point, unit in units:
+                said = say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+                _log.warning("%s: %s", instrument.name, said)
+
     async def _identify(self, station: Station) -> None:
         """Ask an instrument that answered what it is, once; one that is simulated is described so before it is stored.
 
@@ -239,7 +276,7 @@ class Collector:
             station.asked = MOST_ASKED
         simulated = station.identity is not None and station.identity.simulated
         if simulated:
-            station.encode = await self._describe(instrument)
+            station.encode = await self._describe(instrument, simulated=True)
         for refused in self._origins.note(instrument.name, station.identity):
             self._tell("simulated-refused", refused)
             _log.error("%s", self._origins.fault(refused))
@@ -261,16 +298,25 @@ class Collector:
         self._broken = 0
         await self._stack.aclose()
 
-    def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool) -> None:
-        snapshot = station.latest = station.derive(snapshot)
+    def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool, mark: bytes = b"") -> None:
+        snapshot = station.derive(snapshot)
+        if not snapshot.late:
+            station.latest = onto(snapshot, station.latest)
         encode = station.encode
         row = self._outbox.store(
-            station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced)
-        )
+            station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced),
+            late=snapshot.late, mark=mark,
+        )  # fmt: skip
         if row:  # what was rejected never had a number: it counts nowhere
             self._average(snapshot, row)
         if station.watch is not None:
             station.watch(snapshot)
+
+    def _declare(self, station: Station, dropped: int) -> None:
+        """Say that changes of an instrument were never told to us."""
+        if dropped:
+            station.dropped += dropped
+            self._tell("overflow", station.instrument.name, count=dropped)
 
     def _up(self) -> None:
         self._broken = 0

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, cast
 
 from parkgate.config.language import say
-from parkgate.config.line_checks import kind_of
 from parkgate.config.site import Line, Site
 from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.faults import Fault, Garbled, Silent, Unreachable, Unusable
@@ -131,20 +130,36 @@ class AgentLine:
 
     async def _answer(self, verb: str, **question: object) -> Mapping[str, Any]:
         request = {"verb": verb, "line": self._line.name, **question}
-        answer = await asyncio.to_thread(ask, self._socket, request, timeout=PATIENCE)
+        return await asyncio.to_thread(agent_answer, self._socket, request, self._show)
+
+    def _show(self, answer: Mapping[str, Any]) -> None:
         for sent, frame in answer.get("frames", ()):
             if self._traced is not None:
                 self._traced(sent, bytes.fromhex(frame))
-        if fault := answer.get("fault"):
-            kind = _KINDS.get(fault["kind"], Fault)
-            raise kind(fault["what"], where=fault["where"], hint=fault["hint"])
-        if "error" in answer or not answer:
-            raise Fault(
-                say("the running agent does not answer this: {error}", error=answer.get("error", "-")),
-                where=str(self._socket),
-                hint=say("If the site file or the version has changed, start the agent again."),
-            )
-        return answer
+
+
+def agent_answer(
+    socket: Path, request: Mapping[str, object], show: Callable[[Mapping[str, Any]], None] = lambda _: None
+) -> Mapping[str, Any]:
+    """Give a running agent's answer to a question for one of its lines; `show` is given it also where it is a fault.
+
+    Raises:
+        Fault: that of the line, of its own kind; or the agent does not know the question.
+        NotRunning: it does not answer.
+
+    """
+    answer = ask(socket, request, timeout=PATIENCE)
+    show(answer)
+    if fault := answer.get("fault"):
+        kind = _KINDS.get(fault["kind"], Fault)
+        raise kind(fault["what"], where=fault["where"], hint=fault["hint"])
+    if "error" in answer or not answer:
+        raise Fault(
+            say("the running agent does not answer this: {error}", error=answer.get("error", "-")),
+            where=str(socket),
+            hint=say("If the site file or the version has changed, start the agent again."),
+        )
+    return answer
 
 
 def agent_of(site: Site) -> Path | None:
@@ -167,21 +182,6 @@ def agent_of(site: Site) -> Path | None:
 def asked_line(agent: Path | None, line: Line, traced: Traced | None) -> AskedLine:
     """Give a line: through the agent that runs, if one does, else opened here."""
     return OwnLine(line, traced) if agent is None else AgentLine(agent, line, traced)
-
-
-def refuse_opcua(line: Line) -> None:
-    """Say so where a line has no registers to ask for.
-
-    Raises:
-        Unusable: it is an OPC UA line.
-
-    """
-    if kind_of(line) == "opcua":
-        raise Unusable(
-            say("OPC UA lines can be neither probed nor scanned in this version"),
-            where=line.name,
-            hint=say("See its values with parkgate check SITE --online; browse its nodes with an OPC UA client."),
-        )
 
 
 def free_it(fault: Unreachable) -> Unreachable:

@@ -61,15 +61,16 @@ async def _read(driver: Driver, instrument: Instrument) -> list[Finding]:
     began = monotonic()
     snapshots = await driver.read(instrument)
     took = round((monotonic() - began) * 1000)
-    alone = _alone(instrument)
+    standing, alone = driver.standing(instrument), _alone(driver.described(instrument))
     derive = derivers([alone])[alone.name]
-    readings = tuple(_readings(alone, derive(Judge.of(instrument)(snapshots[-1]))))
+    readings = tuple(_readings(alone, derive(Judge.of(alone)(snapshots[-1]))))
     found = say(
         "{count} points in {ms} ms, {flagged} of them flagged", count=len(readings), ms=took, flagged=_flagged(readings)
     )
     return [
         Finding("instrument", instrument.name, Result.OK, found, readings=readings),
         *_points(instrument.name, readings),
+        *_otherwise(instrument.name, readings, dict(standing.units), standing.reasons),
     ]
 
 
@@ -111,6 +112,22 @@ def _points(instrument: str, readings: Iterable[Reading]) -> list[Finding]:
             _advice(flag),
         )
         for flag, names in named.items()
+    ]
+
+
+def _otherwise(
+    instrument: str, readings: Iterable[Reading], units: Mapping[str, str], reasons: Mapping[str, str]
+) -> list[Finding]:
+    """Name the points that an instrument has otherwise than its profile says, and what they are there."""
+    differ = [say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+              for point, unit in units.items()]  # fmt: skip
+    advice = say("Compare with the display: if the server is right, correct unit in the profile, or give it a scale.")
+    findings = [Finding("points", instrument, Result.WARNING, found, advice) for found in differ]
+    advice = say("Correct at or type in the profile; an OPC UA browser shows what the node is.")
+    return findings + [
+        Finding("points", instrument, Result.PROBLEM, f"{each.name}: {reasons[each.name]}", advice)
+        for each in readings
+        if each.flag == Flag.BAD_CONFIGURATION and each.name in reasons
     ]
 
 
@@ -170,4 +187,8 @@ def _instrument_of_agent(told: Mapping[str, Any], now: int, site: Path) -> list[
         age=max(0, now - told["at"]) // 1000,
         flagged=_flagged(readings),
     )
-    return [Finding("instrument", name, Result.OK, found, readings=readings), *_points(name, readings)]
+    return [
+        Finding("instrument", name, Result.OK, found, readings=readings),
+        *_points(name, readings),
+        *_otherwise(name, readings, told.get("units", {}), told.get("reasons", {})),
+    ]

@@ -1,4 +1,4 @@
-"""`parkgate probe SITE INSTRUMENT`: one read, the raw registers beside every point, and what a doubtful one may be."""
+"""`parkgate probe SITE INSTRUMENT`: one read, and beside every point what the instrument said: registers, or nodes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,14 @@ from parkgate.drivers.modbus.assistant import Advice, agreed
 from parkgate.drivers.modbus.probing import Probe, advices, probe
 from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.clock import SystemClock
-from parkgate.gateway.commands.asked_line import agent_of, asked_line, refuse_opcua
+from parkgate.gateway.commands import probe_nodes_table
+from parkgate.gateway.commands.asked_line import agent_of, asked_line
+from parkgate.gateway.commands.probe_nodes import fine, probed
 from parkgate.gateway.commands.probe_table import as_json, show
 from parkgate.gateway.commands.trace import Trace
 from parkgate.gateway.processing.validity import Judge
 
-HELP = "read an instrument once: its registers beside every point, and all orders and bases of a doubtful one"
+HELP = "read an instrument once: its registers or nodes beside every point, and what a doubtful one may be"
 _WRONG = frozenset({Flag.FAULT, Flag.NO_COMMUNICATION, Flag.OUT_OF_RANGE, Flag.BAD_CONFIGURATION})
 """Flags that need a look; the others an instrument says of itself in its daily life."""
 
@@ -69,24 +71,57 @@ def run(arguments: argparse.Namespace) -> int:
         return 2
     instrument, line = named
     points = arguments.points or [point.name for point in instrument.points]
+    if kind_of(line) != "opcua":
+        return _registers(arguments, site, line, instrument, points)
+    if arguments.all_orders or arguments.trace:
+        print(say("--all-orders and --trace mean nothing on an OPC UA line; leave them out"), file=sys.stderr)
+        return 2
+    return _nodes(arguments, site, line, instrument, points)
+
+
+def _registers(
+    arguments: argparse.Namespace, site: Site, line: Line, instrument: Instrument, points: Collection[str]
+) -> int:
+    """Read a Modbus instrument once and show it."""
     wanted = points if arguments.all_orders else ()
     console = Console(highlight=False)
     trace = Trace(rtu=kind_of(line) != "tcp", console=None if arguments.json else console, on=arguments.trace)
     try:
-        probed = asyncio.run(_probe(site, line, instrument, wanted, trace))
+        found = asyncio.run(_probe(site, line, instrument, wanted, trace))
     except Fault as fault:
         if not arguments.json:
             raise
-        said = {"what": fault.what, "where": fault.where, "next": fault.hint}
-        print(_document({"instrument": instrument.name, "fault": said, **trace.as_json()}))
+        print(_document({"instrument": instrument.name, **_told(fault), **trace.as_json()}))
         return 1
     if arguments.json:
-        told = as_json(line, probed.probe, probed.snapshot, probed.advices, points)
-        print(_document({**told, "advice": probed.agreed, **trace.as_json()}))
+        told = as_json(line, found.probe, found.snapshot, found.advices, points)
+        print(_document({**told, "advice": found.agreed, **trace.as_json()}))
     else:
-        show(console, line, probed.probe, probed.snapshot, probed.advices, points, wanted)
-        console.print(probed.agreed, end="\n" if probed.agreed else "", markup=False, soft_wrap=True)
-    return 0 if probed.fine(points) else 1
+        show(console, line, found.probe, found.snapshot, found.advices, points, wanted)
+        console.print(found.agreed, end="\n" if found.agreed else "", markup=False, soft_wrap=True)
+    return 0 if found.fine(points) else 1
+
+
+def _nodes(
+    arguments: argparse.Namespace, site: Site, line: Line, instrument: Instrument, points: Collection[str]
+) -> int:
+    """Read an OPC UA instrument once and show it."""
+    try:
+        found = asyncio.run(probed(site, line, instrument))
+    except Fault as fault:
+        if not arguments.json:
+            raise
+        print(_document({"instrument": instrument.name, **_told(fault)}))
+        return 1
+    if arguments.json:
+        print(_document(probe_nodes_table.as_json(found, points)))
+    else:
+        Console(highlight=False).print(probe_nodes_table.table(found, points))
+    return 0 if fine(found, points, _WRONG) else 1
+
+
+def _told(fault: Fault) -> Mapping[str, object]:
+    return {"fault": {"what": fault.what, "where": fault.where, "next": fault.hint}}
 
 
 def _document(told: Mapping[str, object]) -> str:
@@ -108,7 +143,6 @@ def _named(site: Site, name: str, points: Collection[str]) -> tuple[Instrument, 
 
 
 async def _probe(site: Site, line: Line, instrument: Instrument, wanted: Collection[str], trace: Trace) -> Probed:
-    refuse_opcua(line)
     async with asked_line(agent_of(site), line, trace.traced) as asked:
         found = await probe(asked, instrument, SystemClock().now)
         told = await advices(asked, found, wanted)

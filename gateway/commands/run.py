@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from parkgate.config.load import load_site
+from parkgate.drivers.catalog import load
 from parkgate.drivers.faults import Fault
 from parkgate.gateway import agent
 
@@ -31,6 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Run the agent until SIGTERM or SIGINT; its last words are the account, one JSON line."""
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     site = load_site(arguments.site)
+    load(site.lines)
     # What was loaded stays for ever: the collector of garbage need not look at it again and again.
     gc.collect()
     gc.freeze()

@@ -1,4 +1,4 @@
-"""`parkgate scan URL` or `scan SITE LINE`: which units answer on a line, and on a serial port at which baud rate."""
+"""`parkgate scan URL` or `scan SITE LINE`: which units answer on a Modbus line, or what an OPC UA server holds."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from parkgate.config.quantity import duration_ms
 from parkgate.config.site import Line, Site
 from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.modbus.scanning import UNITS, Setting, scan, settings
-from parkgate.gateway.commands.asked_line import agent_of, asked_line, free_it, refuse_opcua
+from parkgate.gateway.commands import browse, browse_arguments
+from parkgate.gateway.commands.asked_line import agent_of, asked_line, free_it
 from parkgate.gateway.commands.scan_table import Round, Scanning, as_json, progress, show
 from parkgate.gateway.commands.trace import Trace
 
-HELP = "find who answers on a line: unit ids, on a serial port also the baud rate and parity"
+HELP = "find what is on a line: Modbus unit ids, baud rate and parity; the variables of an OPC UA server, as a profile"
 _HIGHEST_UNIT = 255
-_TIMEOUT = 200
+_TIMEOUT, _OPCUA_TIMEOUT = 200, 5_000
 _SLOWEST, _FASTEST = 300, 4_000_000
 
 
@@ -35,31 +36,43 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "target", metavar="URL|SITE", help=say("modbus-tcp://host, modbus-rtu:///dev/ttyS1 …, or a site file")
     )
     parser.add_argument("line", nargs="?", metavar="LINE", help=say("a line of the site file"))
-    parser.add_argument("--units", type=_units, default=UNITS, metavar="1-32", help=say("ask these units only"))
+    parser.add_argument("--units", type=_units, metavar="1-32", help=say("ask these units only"))
     parser.add_argument("--baudrate", type=_baudrate, metavar="N", help=say("try this baud rate only"))
     parser.add_argument("--parity", choices=("none", "even", "odd"), help=say("try this parity only"))
     parser.add_argument(
-        "--timeout", type=_milliseconds, metavar="DURATION", help=say("how long to wait for each answer (200ms)")
+        "--timeout",
+        type=_milliseconds,
+        metavar="DURATION",
+        help=say("how long to wait for each answer (200ms, OPC UA 5s)"),
     )
     parser.add_argument(
         "--all", action="store_true", help=say("go on with other baud rates where somebody has answered")
     )
     parser.add_argument("--trace", action="store_true", help=say("show every frame in hex with what it means"))
     parser.add_argument("--json", action="store_true", help=say("print JSON"))
+    browse_arguments.add_arguments(parser)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Ask every unit and tell who answers: 0, or 1 if nobody does; 2 if there is no such line. Ctrl-C ends it early."""
+    """Ask and tell who answers: 0, or 1 if nobody does; 2 if there is no such line. Ctrl-C ends it early."""
     given = _line(arguments)
     if isinstance(given, str):
         print(given, file=sys.stderr)
         return 2
     line, site = given
-    refuse_opcua(line)
+    opcua = kind_of(line) == "opcua"
+    if wrong := browse_arguments.misplaced(arguments, opcua=opcua, of_site=site is not None):
+        print(wrong, file=sys.stderr)
+        return 2
+    return browse.run(arguments, line, site) if opcua else _units_of(arguments, line, site)
+
+
+def _units_of(arguments: argparse.Namespace, line: Line, site: Site | None) -> int:
+    """Ask every unit of a Modbus line."""
     out = Console(highlight=False)
     seen = out if out.is_terminal else Console(stderr=True, highlight=False)
     trace = Trace(rtu=kind_of(line) != "tcp", console=None if arguments.json else out, on=arguments.trace)
-    state = Scanning(line, arguments.units)
+    state = Scanning(line, arguments.units or UNITS)
     code = 0
     try:
         asyncio.run(_scan(state, site, arguments, trace, seen))
@@ -119,9 +132,9 @@ def _settings(line: Line, arguments: argparse.Namespace, *, own: bool, fixed: bo
 
 def _line(arguments: argparse.Namespace) -> tuple[Line, Site | None] | str:
     """Give the line that is meant, and its site if it is of one; what to say where there is none."""
-    timeout = arguments.timeout or _TIMEOUT
     if "://" in arguments.target:
-        line = Line(name="scan", url=arguments.target, timeout=timeout)
+        usual = _OPCUA_TIMEOUT if arguments.target.startswith("opc.tcp:") else _TIMEOUT
+        line = Line(name="scan", url=arguments.target, timeout=arguments.timeout or usual)
         problems = [text for key, text in line_findings(line) if key == "url"]
         return problems[0] if problems else (line, None)
     site = load_site(Path(arguments.target))
@@ -130,7 +143,8 @@ def _line(arguments: argparse.Namespace) -> tuple[Line, Site | None] | str:
         return say(
             "say which line of {file}: {lines}", file=site.path, lines=", ".join(each.name for each in site.lines)
         )
-    return named[0].model_copy(update={"timeout": timeout}), site
+    own = named[0].timeout if kind_of(named[0]) == "opcua" else _TIMEOUT
+    return named[0].model_copy(update={"timeout": arguments.timeout or own}), site
 
 
 def _units(text: str) -> Sequence[int]:

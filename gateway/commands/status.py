@@ -29,6 +29,7 @@ from parkgate.gateway.storing.inspect import inspect
 
 HELP = "show the state of a site: lines, instruments, uplinks, outbox"
 _MIB = 1024 * 1024
+_MOST_NAMED = 20
 _FEW = 10
 """Days of outage below which the tenths matter."""
 _GOOD = frozenset({"up", "answering", "online"})
@@ -93,7 +94,8 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_instruments(answer["instruments"], answer["now"]))
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
-    for note in (*_faults(answer), *_unsupported(answer), *_windows(answer, ZoneInfo(site.gateway.timezone))):
+    windows = _windows(answer, ZoneInfo(site.gateway.timezone))
+    for note in (*_faults(answer), *_unsupported(answer), *_remarks(answer), *windows):
         console.print(note)
 
 
@@ -146,6 +148,29 @@ def _windows(answer: Mapping[str, Any], zone: ZoneInfo) -> Iterable[Text]:
         said = say("{flag} until {time}: {why}", flag=flag, time=until, why=each["why"])
         points = f" {', '.join(each['points'])}" if each["points"] else ""
         yield Text.assemble((f"{each['instrument']}{points}: ", "bold"), said, style="yellow")
+
+
+def _remarks(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Say why points have no usable value, those of one reason together, and what else is not as it was asked for."""
+    for each in answer["instruments"]:
+        because: dict[str, list[str]] = {}
+        for point, reason in each.get("reasons", {}).items():
+            because.setdefault(reason, []).append(point)
+        said = [say("{reason}: {points}", reason=why, points=_listed(points)) for why, points in because.items()]
+        if more := len(said[_MOST_NAMED:]):
+            said[_MOST_NAMED:] = [say("{count} more points are amiss; status --json names them", count=more)]
+        said += each.get("remarks", ())
+        said += [say("{point} is in {unit} on the server; the profile's unit is told", point=point, unit=unit)
+                 for point, unit in each.get("units", {}).items()]  # fmt: skip
+        if dropped := each.get("dropped"):
+            said.append(say("{count} changes were lost before they were told", count=dropped))
+        for sentence in said:
+            yield Text.assemble((f"{each['name']}: ", "bold"), sentence, style="yellow")
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = say(" and {count} more", count=len(names) - _MOST_NAMED) if len(names) > _MOST_NAMED else ""
+    return ", ".join(names[:_MOST_NAMED]) + more
 
 
 def _named(name: str, fault: str) -> tuple[tuple[str, str], ...]:

@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--fingerprint",
-        type=_fingerprint,
+        type=fingerprint,
         metavar="SHA256",
         help=say("trust it without asking if it has this fingerprint, for scripts"),
     )
@@ -53,7 +53,7 @@ def run(arguments: argparse.Namespace) -> int:
     return trusting.trusted(site, line, arguments.fingerprint, json=arguments.json)
 
 
-def _fingerprint(text: str) -> str:
+def fingerprint(text: str) -> str:
     """Read a fingerprint however it is grouped."""
     digits = "".join(text.replace(":", " ").split()).upper()
     if len(digits) != _DIGITS or not set(digits) <= set("0123456789ABCDEF"):

@@ -211,7 +211,10 @@ class Session:
             self._lanes.add(message)
 
     def take(self, records: Sequence[Record]) -> None:
-        """Take what was just committed as live, unless the link cannot keep up: then it is backlog, but for alarms."""
+        """Take what was just committed as live, unless the link cannot keep up: then it is backlog, but for alarms.
+
+        What is late is backlog at once: of a series it goes behind what waits already, in the order of its numbers.
+        """
         if self._lanes.live_bytes < LIVE_BYTES and self._reader.state.progress.pieces < MOST_PIECES:
             self._reader.take(records)
         else:
@@ -219,7 +222,8 @@ class Session:
             for record in records:
                 self._reader.take([record])
         for record in records:
-            self._lanes.add(live_message(self._trade.topics, record))
+            if not record.late:
+                self._lanes.add(live_message(self._trade.topics, record))
             if record.series.kind == "alarm":
                 self._standing.say()
         self._wake.set()

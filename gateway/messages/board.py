@@ -62,7 +62,10 @@ class Board:
         elif kind == "meta" and len(rest) == 1:
             _keep(self._meta, (gateway, rest[0]), told)
         elif kind == "data" and len(rest) == 1:
-            _keep(self._data, (gateway, rest[0]), told)
+            key = gateway, rest[0]
+            if self._meta.get(key, {}).get("report") == "change":
+                told = _over(told, self._data.get(key, {}))
+            _keep(self._data, key, told)
 
     @property
     def states(self) -> Mapping[str, str]:
@@ -106,6 +109,17 @@ def _reading(name: str, said: Object, about: Object) -> Reading:
         unit=_text(about.get("unit")),
         flag=_text(said.get("flag")),
     )
+
+
+def _over(report: Object, before: Object) -> Object:
+    """Give a change report with what was said before of the points that it does not name, of the same description."""
+    if not report or report.get("rev") != before.get("rev"):
+        return report
+    values, invalid = _object(report.get("values")), _object(report.get("invalid"))
+    named = {*values, *invalid}
+    kept = {kind: {name: said for name, said in _object(before.get(kind)).items() if name not in named}
+            for kind in ("values", "invalid")}  # fmt: skip
+    return {**report, "values": {**kept["values"], **values}, "invalid": {**kept["invalid"], **invalid}}
 
 
 def _keep(kept: dict[tuple[str, str], Object], key: tuple[str, str], told: Object) -> None:

@@ -67,6 +67,8 @@ class SnapshotEncoder:
             record["offsets"] = {names[index]: offset for index, offset in sorted(snapshot.offsets.items())}
         if unsynced:
             record["clock"] = "unsynced"
+        if snapshot.late:
+            record["history"] = True
         return orjson.dumps(record)
 
 
@@ -99,6 +101,7 @@ def meta(source: str, instrument: Instrument, *, simulated: bool = False) -> tup
         "manual": instrument.manual,
         "protocol": instrument.protocol,
         "every": instrument.every,
+        "report": "change" if instrument.acquisition == "subscription" else "",
         "safety": instrument.safety,
         "simulated": simulated,
     }

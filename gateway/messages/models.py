@@ -49,10 +49,13 @@ class Snapshot(Record):
     uncertain: list[str] = Field(default_factory=list, description="Points whose value is usable but uncertain.")
     offsets: dict[str, int] = Field(default_factory=dict, description="Milliseconds a point's own time differs by.")
     clock: Literal["unsynced"] | None = Field(default=None, description="Only while the gateway's clock is not known.")
+    history: bool = Field(
+        default=False, description="Read later from the instrument's own history: only the points that it has for `ts`."
+    )
 
 
 class Backfill(RootModel[list[Snapshot]]):
-    """Snapshots that were committed before the connection was accepted, oldest first, one a line."""
+    """Snapshots that were committed before the connection, or came from a history, in order of `seq`, one a line."""
 
 
 class AlarmMeta(Record):
@@ -157,6 +160,9 @@ class Meta(Record):
     manual: str = ""
     protocol: str
     every: int = Field(description="Period, milliseconds.")
+    report: Literal["change"] | None = Field(
+        default=None, description="Snapshots name only what changed; a full one comes at least once a minute or period."
+    )
     safety: bool = Field(default=False, description="It warns people; its readings are the last to leave a full disk.")
     simulated: bool = Field(default=False, description="It says that it is simulated: its values measure nothing.")
     points: dict[str, PointMeta]

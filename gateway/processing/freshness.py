@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from parkgate.config.site import Instrument
-from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.drivers.snapshot import Snapshot, Value, full_every
 
 MOST_PERIODS = 3
 """Periods that the time between two readings counts at most: what nobody watched is no proof that nothing moved."""
@@ -45,14 +45,17 @@ class Freshness:
     source hangs repeats an old source time. A turn without an answer refreshes nothing, and a silence of any length
     ages by `MOST_PERIODS` at most; behind it the count goes on. If it began anew, a line that loses an answer now and
     then would let a frozen value pass for ever; if all of the silence counted, the first reading behind a long one
-    would be called stale though nobody has seen it stand.
+    would be called stale though nobody has seen it stand. What a subscription does not tell stands: there the time from
+    one full snapshot to the next counts. Of a history, which comes all at once and by the source's clock alone, age is
+    counted by the snapshots' own time: there `now` is None.
     """
 
     __slots__ = ("_every_point", "_heartbeat", "_most", "_now", "_points")
 
-    def __init__(self, instrument: Instrument, now: Callable[[], float]) -> None:
+    def __init__(self, instrument: Instrument, now: Callable[[], float] | None) -> None:
         self._now = now
-        self._most = float(MOST_PERIODS * instrument.every)
+        followed = instrument.acquisition == "subscription"
+        self._most = float(full_every(instrument) + instrument.every if followed else MOST_PERIODS * instrument.every)
         self._heartbeat = None if instrument.heartbeat is None else _Watched(instrument.heartbeat)
         self._every_point = range(len(instrument.points))
         self._points = tuple(
@@ -62,14 +65,14 @@ class Freshness:
         )
 
     @classmethod
-    def of(cls, instrument: Instrument, now: Callable[[], float]) -> Freshness | None:
+    def of(cls, instrument: Instrument, now: Callable[[], float] | None) -> Freshness | None:
         """Give an instrument's, None where nothing of it has to change."""
         freshness = cls(instrument, now)
         return freshness if freshness._heartbeat or freshness._points else None
 
     def stale(self, snapshot: Snapshot) -> Sequence[int]:
         """Take the next snapshot, and give the points that have stood for too long, by index."""
-        now, most = self._now() * 1000, self._most
+        now, most = snapshot.at if self._now is None else self._now() * 1000, self._most
         stale = [place for place, each in self._points if each.stands(snapshot.values[place], now, most)]
         if self._heartbeat is not None and self._heartbeat.stands(snapshot.states[-1], now, most):
             return self._every_point

@@ -42,8 +42,9 @@ class Judge:
     """Judges the snapshots of one instrument; made once, when the configuration is loaded.
 
     `numbers`, `low` and `high` are the points with a range, by index, and its ends; `texts` those of them whose number
-    is written as a string. `freshness` remembers what was read before, where something of the instrument must change.
-    `windows` tells what people do to the instrument at a time (ms UTC): points, by index, and their flag.
+    is written as a string. `freshness` remembers what was read before, where something of the instrument must change;
+    `recalled` the same of what comes late, from its history. `windows` tells what people do to the instrument at a
+    time (ms UTC): points, by index, and their flag.
     """
 
     states: tuple[tuple[frozenset[int], Flag, tuple[int, ...]], ...]
@@ -54,6 +55,7 @@ class Judge:
     texts: tuple[tuple[int, float, float], ...]
     freshness: Freshness | None = None
     windows: Windows | None = None
+    recalled: Freshness | None = None
 
     @classmethod
     def of(
@@ -80,6 +82,7 @@ class Judge:
             ),
             freshness=None if now is None else Freshness.of(instrument, now),
             windows=windows,
+            recalled=None if now is None else Freshness.of(instrument, None),
         )
 
     def __call__(self, snapshot: Snapshot) -> Snapshot:
@@ -92,8 +95,9 @@ class Judge:
                 _raise_flags(flags, points, flag)
         if self.windows is not None:
             _raise_all(flags, self.windows(snapshot.at))
-        if self.freshness is not None:
-            _raise_flags(flags, self.freshness.stale(snapshot), Flag.STALE)
+        freshness = self.recalled if snapshot.late else self.freshness
+        if freshness is not None:
+            _raise_flags(flags, freshness.stale(snapshot), Flag.STALE)
         self._out_of_range(snapshot, flags)
         for place, low, high in self.texts:
             written = snapshot.values[place]

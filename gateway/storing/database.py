@@ -17,6 +17,7 @@ from parkgate.config.language import say
 from parkgate.drivers.faults import Unusable
 from parkgate.gateway.storing.descriptions import Descriptions
 from parkgate.gateway.storing.intervals import Intervals, Kept
+from parkgate.gateway.storing.marks import Marks
 from parkgate.gateway.storing.migrations import VERSION
 from parkgate.gateway.storing.progress import Progress
 from parkgate.gateway.storing.seal import checksum, sealed, unpacked
@@ -86,6 +87,8 @@ class Record:
     """A stored record: its row, its place in its series, when it was measured (ms UTC) and its payload.
 
     `beside`: intervals of the statistics that are kept in the same transaction.
+    `late`: it is from before, and sent as backfill; known only until it is read again, when it is that anyway. `mark`
+    is kept for its series from its commit on, if there is one.
     """
 
     id: int
@@ -94,6 +97,8 @@ class Record:
     ts: int
     body: bytes
     beside: tuple[Kept, ...] = ()
+    late: bool = False
+    mark: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +140,7 @@ class Database:
         self.alarms = StandingAlarms(connection)
         self.intervals = Intervals(connection)
         self.trail = Trail(connection)
+        self.marks = Marks(connection)
 
     def close(self) -> None:
         """Close the file; the WAL is merged into it."""
@@ -169,6 +175,7 @@ class Database:
         rows = [_packed(each) for each in records]
         counters = {each.series.id: replace(each.series, seq=each.seq) for each in records}
         alarms = [each for each in records if each.series.kind == "alarm"]
+        marks = {each.series.id: each.mark for each in records if each.mark}
         with Transaction(self._connection):
             many = self._connection.executemany
             many("DELETE FROM record WHERE id = ?", [(row,) for row in removed])
@@ -181,6 +188,7 @@ class Database:
             self.trail.note(each.body for each in records if each.series.kind == "event")
             many(_KEEP_UPLINK, [sealed("uplink", *row) for row in uplinks])
             many("INSERT INTO news VALUES (?)", [(event,) for event in news])
+            self.marks.keep(marks)
 
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""

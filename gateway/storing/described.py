@@ -13,7 +13,7 @@ Description = tuple[str, str, bytes]
 
 
 class Described:
-    """The descriptions of a site's instruments; one that turns out to be simulated is described anew."""
+    """The descriptions of a site's instruments; one that turns out to be another is described anew."""
 
     def __init__(self, source: str, instruments: Sequence[Instrument], outbox: Outbox) -> None:
         self._source = source
@@ -37,12 +37,12 @@ class Described:
         await self._outbox.ask(lambda database: database.descriptions.keep(in_use, newest))
         self._kept = True
 
-    async def simulated(self, instrument: Instrument) -> Description:
-        """Describe an instrument as simulated from now on; queued rows may still refer to what it was before.
+    async def anew(self, instrument: Instrument, *, simulated: bool = False) -> Description:
+        """Describe an instrument otherwise from now on; queued rows may still refer to what it was before.
 
         What a full disk does not keep is kept later: the rows wait for the same room.
         """
-        description = self._meta(instrument, simulated=True)
+        description = self._meta(instrument, simulated=simulated)
         if description not in self._in_use:
             self._in_use.append(description)
         self._kept = False

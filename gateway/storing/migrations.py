@@ -109,6 +109,11 @@ CREATE TABLE cleared (               -- whose retained topics an uplink was told
     instrument TEXT NOT NULL,
     PRIMARY KEY (uplink, instrument)
 ) WITHOUT ROWID;
+CREATE TABLE mark (
+    series INTEGER PRIMARY KEY,      -- snapshots of an instrument that keeps a history of its own
+    mark BLOB NOT NULL,              -- how far it was read: its driver's business
+    crc INTEGER NOT NULL
+);
 """
 
 

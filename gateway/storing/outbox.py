@@ -143,8 +143,12 @@ class Outbox:
             self._series[key] = self.by_id[new.id] = new
         return self._series[key]
 
-    def store(self, series: Series, ts: int, encode: Encode, *, urgent: bool = False) -> int:
+    def store(
+        self, series: Series, ts: int, encode: Encode, *, urgent: bool = False, late: bool = False, mark: bytes = b""
+    ) -> int:
         """Queue a record for the next commit, numbered and encoded; `urgent` asks for that commit at once.
+
+        A `late` one is sent as backfill; `mark` is kept for its series from then on.
 
         Gives the row that it will be, 0 where it was rejected.
         """
@@ -159,7 +163,7 @@ class Outbox:
         beside: tuple[Kept, ...] = ()
         if self.beside:
             beside, self.beside = tuple(self.beside), []
-        self._queue.append(Record(self._next_id, series, series.seq, ts, body, beside))
+        self._queue.append(Record(self._next_id, series, series.seq, ts, body, beside, late, mark))
         self._next_id += 1
         self._queued_bytes += _size(self._queue[-1])
         self._wanted.set()

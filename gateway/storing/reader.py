@@ -70,8 +70,10 @@ class Reader:
         self._first.clear()
 
     def take(self, records: Sequence[Record]) -> None:
-        """Note that freshly committed records were handed out as live."""
-        self._taken.settle(records[0].id, records[-1].id)
+        """Note that freshly committed records were handed out as live, but for the late ones: these are backlog."""
+        records = [each for each in records if not each.late]
+        for record in records:
+            self._taken.settle(record.id, record.id)
         self._live.extend((each.id, each.series, each.seq) for each in records)
         if len(self._live) > _TRAIL:
             newest = {series.id: (row, series, seq) for row, series, seq in self._live}

@@ -31,6 +31,15 @@ def test_a_table_gives_the_same_points_as_the_profile_would(tmp_path):
     assert (total.as_, total.type) == ("string", "uint64")
 
 
+def test_a_deadband_is_a_column(tmp_path):
+    rows = "name,at,type,deadband\na,ns=2;s=a,double,0.5\nb,ns=2;s=b,double,2%\nc,ns=2;s=c,double,\n"
+    (tmp_path / "points.csv").write_text(rows, encoding="utf-8")
+    (tmp_path / "own.toml").write_text('protocol = "opcua"\npoints = "points.csv"\n', encoding="utf-8")
+    site = edited(edited(SITE, '"tank-opcua"', '"own.toml"'), 'node = "T7"\n', "")
+    (tmp_path / "site.toml").write_text(site, encoding="utf-8")
+    assert [each.deadband for each in load_site(tmp_path / "site.toml").instruments[1].points] == [0.5, "2 %", None]
+
+
 def test_how_long_a_value_may_stand_is_a_column(tmp_path):
     rows = "name,at,type,unchanged\na,input 0,int16,15min\nb,input 1,int16,\n"
     (tmp_path / "points.csv").write_text(rows, encoding="utf-8")

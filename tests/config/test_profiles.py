@@ -195,6 +195,26 @@ def test_a_site_says_for_itself_how_long_a_value_may_stand(tmp_path):
     assert loaded(tmp_path / "b", site, profile).points[0].unchanged == 3_600_000
 
 
+def test_an_opcua_instrument_is_followed_unless_it_is_to_be_read_and_a_modbus_one_is_read(tmp_path):
+    (tmp_path / "site.toml").write_text(SITE, encoding="utf-8")
+    modbus, opcua = load_site(tmp_path / "site.toml").instruments
+    assert (modbus.acquisition, opcua.acquisition, opcua.sampling) == ("read", "subscription", None)
+    read = edited(SITE, 'node = "T7"', 'node = "T7"\nacquisition = "read"')
+    longest = edited(SITE, 'node = "T7"', 'node = "T7"\nsampling = "1s"')
+    (tmp_path / "site.toml").write_text(longest, encoding="utf-8")
+    assert load_site(tmp_path / "site.toml").instruments[1].sampling == 1_000
+    (tmp_path / "site.toml").write_text(read, encoding="utf-8")
+    assert load_site(tmp_path / "site.toml").instruments[1].acquisition == "read"
+
+
+@pytest.mark.parametrize(("written", "meant"), [("0.5", 0.5), ("2", 2.0), ('"2 %"', "2 %"), ('"0.5%"', "0.5 %")])
+def test_a_deadband_is_in_the_unit_of_its_point_or_a_part_of_its_range(tmp_path, written, meant):
+    site = edited(SITE, 'node = "T7"', f'node = "T7"\npoints.level.deadband = {written}\npoints.level.digits = 1')
+    (tmp_path / "site.toml").write_text(site, encoding="utf-8")
+    level = load_site(tmp_path / "site.toml").instruments[1].points[0]
+    assert (level.deadband, level.digits) == (meant, 1)
+
+
 def test_labels_of_the_profile_stand_unless_the_instrument_has_its_own(tmp_path):
     profile = 'labels = { vendor = "X", model = "Y" }\n' + PROFILE
     site = edited(OWN, "unit = 3", 'unit = 3\nlabels = { model = "Z", outlet = "DA001" }')

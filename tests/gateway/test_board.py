@@ -54,6 +54,19 @@ def test_meta_without_data_is_an_instrument_that_has_said_nothing_yet():
     assert (row.title, row.readings, row.at_ms, row.seq) == ("1# 烟囱", (), None, None)
 
 
+def test_a_change_report_leaves_what_it_does_not_name_as_it_was_said_under_the_same_description():
+    report = {**DATA, "seq": 8, "ts": 1763890000223, "values": {"nox": 40.0}, "invalid": {"o2": {"flag": "fault"}}}
+    said = ("meta/stack-1", {**META, "report": "change"}), ("data/stack-1", DATA)
+    (row,) = board(*said, ("data/stack-1", report)).rows()
+    assert (row.at_ms, [(each.name, each.value, each.flag) for each in row.readings]) == (
+        1763890000223, [("so2", 12.3, ""), ("nox", 40.0, ""), ("o2", None, "fault")],
+    )  # fmt: skip
+    (row,) = board(*said, ("data/stack-1", {**report, "rev": "00000000"})).rows()
+    assert [each.name for each in row.readings] == ["nox", "o2"]
+    (row,) = board(*said, ("data/stack-1", "gone")).rows()
+    assert row.readings == ()
+
+
 def test_newer_data_takes_the_place_of_older():
     (row,) = board(("data/stack-1", DATA), ("data/stack-1", {**DATA, "seq": 8, "values": {}, "invalid": {}})).rows()
     assert (row.seq, row.readings) == (8, ())

@@ -115,8 +115,8 @@ async def test_every_configuration_that_was_in_force_is_kept(lives):
 
 async def test_an_instrument_that_turns_out_to_be_simulated_is_told_once(lives):
     run = await lives()
-    await run.trail.simulated(instrument(), run.tell)
-    await run.trail.simulated(instrument(), run.tell)
+    await run.trail.described(instrument(), run.tell, simulated=True)
+    await run.trail.described(instrument(), run.tell, simulated=True)
     bodies = await run.bodies()
     assert len(bodies) == 4
     assert json.loads(bodies[-1])["detail"]["changed"] == [["simulated", None, True]]
@@ -282,7 +282,7 @@ async def test_what_a_full_disk_did_not_keep_is_kept_later(lives, monkeypatch):
         raise error
 
     monkeypatch.setattr(Table, "keep", full)
-    await run.trail.simulated(instrument(), run.tell)
+    await run.trail.described(instrument(), run.tell, simulated=True)
     monkeypatch.setattr(Table, "keep", kept)
     text = encode.configuration(f"{SOURCE}/gas-1", instrument(), simulated=True)
     assert await run.outbox.ask(lambda database: database.trail.text("gas-1", encode.rev_of(text))) is None

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from parkgate.simulator.judgement import longest
 from parkgate.simulator.received import Received, Snapshot
 from parkgate.simulator.reconcile import Rules, judge
 from parkgate.simulator.truth import Shown
@@ -174,6 +175,19 @@ def test_payloads_are_read_as_they_are():
     assert received.again["i"] == 1
     assert received.digits["i"] == {"p": 2}
     assert received.derived["i"] == {"q"}
+
+
+def test_an_instrument_that_reports_changes_may_be_quiet_for_a_minute():
+    told = {"quiet": {"points": {}, "report": "change"}, "read": {"points": {}}}
+    received = Received()
+    for name, meta in told.items():
+        received.take(f"park/v1/s/g/meta/{name}", json.dumps(meta).encode(), 0)
+        for seq, ts in ((1, 0), (2, 55_000)):
+            received.take(f"park/v1/s/g/data/{name}", json.dumps(message(seq, ts=ts)).encode(), ts)
+    truth = [shown(n) for n in range(60)]
+    found = {name: judge(name, longest(1_000, received, name), truth, received.of(name), rules=RULES) for name in told}
+    assert found["quiet"].missing == 0
+    assert found["read"].missing > 50
 
 
 @given(st.sampled_from(["data", "backfill", "meta", "event"]), st.binary(max_size=200) | st.recursive(

@@ -55,29 +55,29 @@ def _process(server, arguments, tables, unit):
 def _command(server):
     if server == "libmodbus":
         return (sys.executable, HERE / "libmodbus.py"), {}
-    return ("node", JSMODBUS / "server.js"), {"NODE_PATH": str(_installed() / "node_modules")}
+    return ("node", JSMODBUS / "server.js"), {"NODE_PATH": str(installed(JSMODBUS) / "node_modules")}
 
 
-def _installed():
-    """Give the folder of what jsmodbus's lock names, beside the virtual environment's packages; filled once a lock."""
-    lock = (JSMODBUS / "package-lock.json").read_bytes()
+def installed(package):
+    """Give the folder of what a package's lock names, beside the virtual environment's packages; filled once a lock."""
+    lock = (package / "package-lock.json").read_bytes()
     folder = Path(sys.prefix) / "counterparts" / hashlib.sha256(lock).hexdigest()[:16]
     folder.parent.mkdir(exist_ok=True)
     with folder.with_suffix(".lock").open("w") as lock_file:
         fcntl.flock(lock_file, fcntl.LOCK_EX)  # tests run on several cores
         if not folder.exists():
-            _install(folder)
+            _install(package, folder)
     return folder
 
 
-def _install(folder):
+def _install(package, folder):
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
         made = Path(temporary) / "whole"
         made.mkdir()
         for name in ("package.json", "package-lock.json"):
-            shutil.copy(JSMODBUS / name, made)
+            shutil.copy(package / name, made)
         npm = ["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"]
         told = subprocess.run(npm, cwd=made, capture_output=True, text=True, check=False)
         if told.returncode:
-            pytest.skip(f"npm cannot install jsmodbus: {told.stderr.strip()[-300:]}")
+            pytest.skip(f"npm cannot install {package.name}: {told.stderr.strip()[-300:]}")
         made.rename(folder)

@@ -51,6 +51,8 @@ class Wire:
         self.fails_to_open = lambda now: None
         self.identified = []
         self.identities = lambda name: None
+        self.known = lambda instrument: instrument
+        self.units = ()
 
     async def __aenter__(self):
         self.opened.append(self.clock.elapsed)
@@ -67,10 +69,13 @@ class Wire:
         said = self.answer(instrument.name, self.clock.elapsed)
         if isinstance(said, Exception):
             raise said
-        return (Snapshot(instrument.name, self.clock.now(), (said,)),)
+        return said if isinstance(said, list) else (Snapshot(instrument.name, self.clock.now(), (said,)),)
 
     def standing(self, instrument):
-        return Standing()
+        return Standing(units=self.units)
+
+    def described(self, instrument):
+        return self.known(instrument)
 
     async def identify(self, instrument):
         assert self.open
@@ -92,9 +97,11 @@ class Bench:
         self.told = []
         self.averaged = []
         self.reasons = []
+        self.details = []
         self.clock = Jumping(seconds)
         self.wire = Wire(self.clock, answer)
         self.changes = 0
+        self.described = []
         stations = [
             Station(
                 each, outbox.series("data", each.name), Judge.of(each), SnapshotEncoder("s", outbox.epoch, "r", each)
@@ -110,15 +117,18 @@ class Bench:
         )  # fmt: skip
         self.collector = Collector(LINE, stations, given, self.heart)
 
-    def tell(self, name, subject, reason=None):
+    def tell(self, name, subject, reason=None, **detail):
         self.told.append((name, subject))
         self.reasons.append(reason)
+        self.details.append(detail)
 
     def changed(self):
         self.changes += 1
 
-    async def describe(self, instrument):
-        return SnapshotEncoder("s", self.outbox.epoch, "simulated", instrument)
+    async def describe(self, instrument, *, simulated):
+        self.described.append(instrument)
+        rev = "simulated" if simulated else f"r{len(self.described)}"
+        return SnapshotEncoder("s", self.outbox.epoch, rev, instrument)
 
     async def run(self):
         with pytest.raises(asyncio.CancelledError):

@@ -22,10 +22,15 @@ def state(at="Health", equals=1, flag="fault", **more):
     return State(at=f"nsu={URI};s={at}", equals=equals, flag=flag, **more)
 
 
-def instrument(*points, states=(), name="tank-1"):
+def instrument(*points, states=(), name="tank-1", every=1_000, **more):
     return Instrument(
-        name=name, line="dcs", every=1_000, profile="p", protocol="opcua", points=points, states=tuple(states)
+        name=name, line="dcs", every=every, profile="p", protocol="opcua", points=points, states=tuple(states), **more
     )
+
+
+def followed(*points, every=50, **more):
+    """Give an instrument whose changes the server tells."""
+    return instrument(*points, every=every, acquisition="subscription", **more)
 
 
 def line(url, timeout=5_000):
@@ -46,7 +51,7 @@ def datavalue(value, kind=None, status=0, source=T0, server=T0):
 
 
 class Bare:
-    """An asyncua server with nothing of ours in it: `put` makes a node hold any DataValue."""
+    """An asyncua server with nothing of ours in it: `put` makes a node hold any DataValue, `write` tells of it too."""
 
     def __init__(self, server, space, url):
         self.server, self.space, self.url = server, space, url
@@ -56,6 +61,14 @@ class Bare:
         if self.server.iserver.aspace.get(node) is None:
             await self.server.nodes.objects.add_variable(node, ua.QualifiedName(name, self.space), value.Value.Value)
         self.server.set_attribute_value_callback(node, lambda *_: value)
+
+    async def write(self, **values):
+        for name, value in values.items():
+            node, named = ua.NodeId(name, self.space), ua.QualifiedName(name, self.space)
+            if self.server.iserver.aspace.get(node) is None:
+                first = value.Value
+                await self.server.nodes.objects.add_variable(node, named, first.Value, first.VariantType)
+            await self.server.write_attribute_value(node, value)
 
     async def until_no_client(self):
         while self.server.bserver.clients or self.sessions:
@@ -79,25 +92,36 @@ async def bare(port=0, prepare=None):
     async with server:
         park = Bare(server, space, f"opc.tcp://127.0.0.1:{server.bserver.port}/bare")
         yield park
+        server.bserver._server.close()  # nobody comes again
         for client in tuple(server.bserver.clients):
             client.transport.close()
+        for session in tuple(server.iserver._external_sessions.values()):
+            await session.close_session()  # one that has subscriptions would outlive its connection
         await park.until_no_client()
 
 
 class Wire:
-    """A TCP relay to a server: `hold()` keeps back what the server says until the next question, `cut()` for good."""
+    """A TCP relay to a server: `hold()` keeps back what the server says until the next question, `cut()` for good.
+
+    `sever()` closes its connections, as a network does that goes down; new ones may be made.
+    """
 
     def __init__(self, target):
         self._target = urlsplit(target)
         self._held = []
         self._holding = self._dead = False
         self._tasks = set()
+        self._ends = []
 
     def hold(self):
         self._holding = True
 
     def cut(self):
         self._dead = True
+
+    def sever(self):
+        while self._ends:
+            self._ends.pop().transport.abort()
 
     async def __aenter__(self):
         self._server = await asyncio.start_server(self._connect, "127.0.0.1", 0)
@@ -113,6 +137,7 @@ class Wire:
     async def _connect(self, reader, writer):
         self._tasks.add(asyncio.current_task())
         there, back = await asyncio.open_connection(self._target.hostname, self._target.port)
+        self._ends += [writer, back]
         try:
             async with asyncio.TaskGroup() as both:
                 both.create_task(self._questions(reader, back, writer))

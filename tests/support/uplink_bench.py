@@ -84,11 +84,14 @@ class Bench:
         self.told.append((name, subject, detail))
         return 0
 
-    async def store(self, *names, size=20, kind="data"):
+    def queue(self, *names, size=20, kind="data", late=False):
         for name in names:
             series = self.outbox.series(kind if name else "event", name)
             self.outbox.store(series, 7, lambda seq, low, name=name: json.dumps(
-                {"name": name, "seq": seq, "low": low, "pad": "x" * size}).encode())  # fmt: skip
+                {"name": name, "seq": seq, "low": low, "pad": "x" * size}).encode(), late=late)  # fmt: skip
+
+    async def store(self, *names, **more):
+        self.queue(*names, **more)
         await self.outbox.commit()
 
     async def until(self, condition):

@@ -90,6 +90,10 @@ class _Driver:
         """Tell that nothing is left out."""
         return Standing()
 
+    def described(self, instrument: Instrument) -> Instrument:
+        """Give the instrument itself."""
+        return instrument
+
     async def identify(self, instrument: Instrument) -> Identity | None:
         """Ask an instrument what it is."""
         await asyncio.sleep(self._park.rng.uniform(0.01, 0.2))

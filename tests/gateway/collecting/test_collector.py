@@ -8,6 +8,7 @@ from support.line_bench import START, Bench, Jumping, Wire, fault
 
 from parkgate.config.flag import Flag
 from parkgate.drivers.faults import Garbled, Silent, Unreachable
+from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.collecting.collector import LONGEST_WAIT
 
 
@@ -89,6 +90,39 @@ async def test_status_counts_reads_failures_and_keeps_the_last_snapshot(outbox):
     assert (station.reads, station.failed, station.silent) == (5, 2, True)
     assert station.latest.flags == {0: Flag.NO_COMMUNICATION}
     assert "Look." in station.fault
+
+
+async def test_a_turn_without_a_change_stores_nothing_and_the_instrument_answers_all_the_same(outbox):
+    def answer(name, now):
+        return 7.0 if now < 0.5 else []
+
+    bench = Bench(outbox, 4.2, answer, names=("a",))
+    assert len(await bench.run()) == 1
+    station = bench.collector.state.stations["a"]
+    assert (station.reads, station.failed, station.silent) == (5, 0, False)
+    assert station.latest.values == (7.0,)
+
+
+async def test_several_changes_of_one_turn_are_stored_in_their_order_and_the_latest_knows_every_point(outbox):
+    first = Snapshot("a", START, (1.0,))
+    second = Snapshot("a", START + 5, (None,), absent=frozenset({0}))
+    past = Snapshot("a", START - 5, (9.0,), late=True)
+    bench = Bench(outbox, 0.5, lambda name, now: [first, second, past], names=("a",))
+    stored = await bench.run()
+    assert [body["ts"] - START for _, body in stored] == [0, 5, -5]
+    latest = bench.collector.state.stations["a"].latest
+    assert (latest.at - START, latest.values, latest.offsets, latest.absent) == (5, (1.0,), {0: -5}, frozenset())
+
+
+async def test_changes_that_were_dropped_are_told_and_counted(outbox):
+    def answer(name, now):
+        return [Snapshot("a", START + round(now), (1.0,), dropped=3 if now > 1.5 else 0)]
+
+    bench = Bench(outbox, 3.2, answer, names=("a",))
+    await bench.run()
+    assert bench.told == [("line-up", "cems"), ("overflow", "a"), ("overflow", "a")]
+    assert bench.details[1:] == [{"count": 3}] * 2
+    assert bench.collector.state.stations["a"].dropped == 6
 
 
 BROKEN = [AttributeError("no such thing"), ZeroDivisionError("of zero"), TypeError("bad \udcff"), TimeoutError()]

@@ -106,10 +106,10 @@ async def test_a_simulated_one_that_cannot_be_described_does_not_pass_for_real(o
     line = bench(outbox, 4.2, lambda name: SIMULATED, names=("a",))
     describe, failures = line.describe, [OSError("no room"), OSError("no room")]
 
-    async def failing(instrument):
+    async def failing(instrument, *, simulated):
         if failures:
             raise failures.pop()
-        return await describe(instrument)
+        return await describe(instrument, simulated=simulated)
 
     line.collector._describe = failing
     stored = of(await line.run(), "a")

@@ -8,13 +8,16 @@ from importlib.resources import files
 from pathlib import Path
 
 import pytest
+from asyncua import ua
 from rich.console import Console
+from support import opcua_park
 from support.broker import Mosquitto
 from support.cabinet import Running, answering, site_file, unit, verb
 from support.scripted_broker import ScriptedBroker
 from support.subscriber import Subscriber
 
 from parkgate.config.load import load_site
+from parkgate.drivers.catalog import open_driver
 from parkgate.drivers.driver import Standing
 from parkgate.drivers.faults import Unreachable
 from parkgate.drivers.snapshot import Snapshot
@@ -184,6 +187,9 @@ class Torn:
     def standing(self, instrument):
         return Standing()
 
+    def described(self, instrument):
+        return instrument
+
     async def identify(self, instrument):
         return None
 
@@ -270,6 +276,45 @@ def test_what_the_agent_has_no_fault_of_yet_is_looked_at_in_status():
         ("not open yet", "See: parkgate status /etc/gw-01.toml"),
         ("no answer yet", "See: parkgate status /etc/gw-01.toml"),
     ]
+
+
+def test_what_the_agent_knows_to_be_otherwise_than_the_profile_says_is_found():
+    tank = {
+        "name": "tank-7", "line": "dcs", "state": "answering", "at": 0, "units": {"level": "mm"},
+        "reasons": {"list": "the server has an array"},
+        "points": {
+            "level": {"title": "", "unit": "m", "value": 2.5, "flag": None},
+            "list": {"title": "", "unit": "", "value": None, "flag": "bad-configuration"},
+        },
+    }  # fmt: skip
+    answer = {"lines": [{"name": "dcs", "state": "up", "fault": ""}], "instruments": [tank], "now": 0}
+    *_, differs, misfit = of_running_agent(answer, Path("/etc/gw-01.toml"))
+    assert (differs.result, differs.found) == (
+        Result.WARNING, "level is in mm on the server; the profile's unit is told",
+    )  # fmt: skip
+    assert (misfit.result, misfit.found) == (Result.PROBLEM, "list: the server has an array")
+    assert "OPC UA browser" in misfit.advice
+
+
+async def test_units_and_ranges_of_an_opc_ua_server_are_shown_and_judge_its_values():
+    tank = opcua_park.instrument(
+        opcua_park.point("level"), opcua_park.point("low", unit="mm"), opcua_park.point("name")
+    )
+    async with opcua_park.bare() as park:
+        for name, value in (("level", 12.5), ("low", 2.5), ("name", "T7")):
+            await park.put(name, opcua_park.datavalue(value))
+            held = park.server.get_node(ua.NodeId(name, park.space))
+            about = ua.EUInformation("urn:vendor", -1, ua.LocalizedText("m"), ua.LocalizedText(""))
+            await held.add_property(ua.NodeId(f"{name}.unit", park.space), "0:EngineeringUnits", about)
+            await held.add_property(ua.NodeId(f"{name}.range", park.space), "0:EURange", ua.Range(0, 12))
+        found = await check_line(opcua_park.line(park.url), [tank], open_driver, SystemClock().now)
+    assert [(each.result, each.found.partition(";")[0]) for each in found[2:]] == [
+        (Result.PROBLEM, "out of range: level 12.5 m"),
+        (Result.PROBLEM, "bad configuration: name"),
+        (Result.WARNING, "low is in m on the server"),
+        (Result.PROBLEM, "name: the server has a value of type string, the profile says double"),
+    ]
+    assert [reading.unit for reading in found[1].readings] == ["m", "mm", "m"]
 
 
 async def test_a_socket_that_a_dead_agent_left_does_not_keep_the_lines(tmp_path):

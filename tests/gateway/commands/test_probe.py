@@ -247,14 +247,3 @@ async def test_what_is_not_in_the_site_file_is_a_usage_error_with_what_there_is(
     code, out, err = await verb("probe", site_file(tmp_path), *words)
     assert (code, out) == (2, "")
     assert said in err
-
-
-async def test_an_opc_ua_line_is_refused_with_what_to_use_instead(tmp_path):
-    site = site_file(tmp_path)
-    (tmp_path / "tank.toml").write_text('protocol = "opcua"\n[points]\nlevel = { at = "ns=2;i=5", type = "double" }\n')
-    with site.open("a", encoding="utf-8") as file:
-        file.write('[[line]]\nname = "dcs"\nurl = "opc.tcp://127.0.0.1:1"\nsecurity = "none"\n')
-        file.write('[[instrument]]\nname = "tank"\nline = "dcs"\nprofile = "tank"\nevery = "1s"\n')
-    code, out, err = await verb("probe", site, "tank")
-    assert (code, out) == (1, "")
-    assert "parkgate check SITE --online" in err

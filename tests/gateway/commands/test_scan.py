@@ -246,12 +246,6 @@ async def test_what_cannot_be_asked_is_a_usage_error(words):
     assert err
 
 
-async def test_opc_ua_is_refused_with_what_to_use_instead():
-    code, out, err = await verb("scan", "opc.tcp://127.0.0.1:1")
-    assert (code, out) == (1, "")
-    assert "OPC UA lines can be neither probed nor scanned in this version" in err
-
-
 def test_a_bar_tells_how_far_it_is_and_whom_it_found():
     read, write = os.pipe()
     with os.fdopen(write, "w") as file:

@@ -253,3 +253,31 @@ def test_an_uplink_that_is_online_with_a_fault_is_not_fine():
 def test_the_points_that_an_instrument_refuses_are_named(tmp_path):
     out = shown(tmp_path, reply(instruments=[instrument(unsupported=["so2", "nox"])], lines=[line()]), width=120)
     assert "gas-1: it has no so2, nox; compare their addresses in the profile with the manual" in out
+
+
+def test_the_reasons_of_points_are_told_each_with_its_points_and_what_else_is_not_as_it_was_asked_for(tmp_path):
+    many = {f"p{place}": "BadNoCommunication" for place in range(23)}
+    about = instrument(
+        reasons={"level": "BadNodeIdUnknown", **many, "flow": "BadNodeIdUnknown"},
+        remarks=["the server samples every 1000 ms where 100 ms was asked for"],
+        dropped=12,
+        units={"level": "mm"},
+    )
+    out = shown(tmp_path, reply(instruments=[about], lines=[line()]), width=300)
+    assert "gas-1: BadNodeIdUnknown: level, flow\n" in out
+    assert "gas-1: BadNoCommunication: " + ", ".join(f"p{place}" for place in range(20)) + " and 3 more\n" in out
+    assert "gas-1: the server samples every 1000 ms where 100 ms was asked for\n" in out
+    assert "gas-1: 12 changes were lost before they were told\n" in out
+    assert "gas-1: level is in mm on the server; the profile's unit is told\n" in out
+
+
+def test_of_many_reasons_twenty_are_told_and_how_many_more_there_are(tmp_path):
+    about = instrument(reasons={f"p{place}": f"the server has no node ns=2;i={place}" for place in range(23)})
+    out = shown(tmp_path, reply(instruments=[about], lines=[line()]), width=300)
+    assert out.count("the server has no node") == 20
+    assert "gas-1: 3 more points are amiss; status --json names them\n" in out
+
+
+def test_where_nothing_is_amiss_with_its_points_nothing_is_told(tmp_path):
+    out = shown(tmp_path, reply(instruments=[instrument(reasons={}, remarks=[], dropped=0)], lines=[line()]), width=300)
+    assert "gas-1:" not in out

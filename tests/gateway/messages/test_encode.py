@@ -60,6 +60,15 @@ def test_uncertain_points_stay_usable_and_times_of_their_own_stand_beside():
     assert payload["offsets"] == {"b": -250}
 
 
+def test_what_comes_from_a_history_says_so_and_fits_the_schema():
+    snapshot = Snapshot("stack-1", 9, (None, 2.0), absent=frozenset({0}), late=True)
+    payload = json.loads(encoder(instrument("a", "b"))(snapshot, 1, 1))
+    SNAPSHOT.validate(payload)
+    assert (payload["history"], payload["values"]) == (True, {"b": 2.0})
+    assert models.Snapshot.model_validate(payload).history
+    assert not models.Snapshot.model_validate({**payload, "history": False}).history
+
+
 def test_a_change_report_leaves_out_what_it_says_nothing_about():
     about = instrument("a", "b", "c")
     snapshot = Snapshot("stack-1", 9, (None, 2.0, None), flags={2: Flag.FAULT}, absent=frozenset({0}))
@@ -305,3 +314,10 @@ def test_meta_says_how_a_point_is_averaged():
     told = json.loads(encode.meta("x/g/a", about)[1])["points"]
     assert [told["flow"]["sum"], told["cod"]["weight"], told["wind"]["mean"]] == ["m3", "flow", "direction"]
     assert not {"sum", "weight", "mean"} & told["cod"].keys() - {"weight"}
+
+
+def test_only_an_instrument_that_is_followed_says_that_it_reports_changes():
+    for more, told in (({}, None), ({"protocol": "opcua", "acquisition": "subscription"}, "change")):
+        _, body = encode.meta("x/y/stack-1", instrument("a", **more))
+        assert models.Meta.model_validate_json(body).report == told
+        assert ("report" in json.loads(body)) is bool(told)

@@ -95,6 +95,18 @@ def test_a_turn_without_an_answer_neither_refreshes_nor_ages_by_more_than_it_may
     assert fresh.turn(7) == {0: Flag.STALE}
 
 
+def test_what_a_subscription_does_not_tell_stands_and_a_silence_counts_as_one_full_snapshot_at_most():
+    about = instrument(10_000, None).model_copy(update={"protocol": "opcua", "acquisition": "subscription"})
+    bench = Bench(about)
+    seen = Snapshot("i", 0, (None, 7), absent=frozenset({0}))
+    assert bench.turn(7, 7) == {}
+    for seconds in (2.0, 2.0, 1.0, 5.0, 0.5):
+        bench.seconds += seconds
+        assert dict(bench.judge(seen).flags) == {}, "a report that does not name it says nothing of it"
+    assert bench.turn(7, 7, after=0.0) == {}, "5 s and a period count at most: more was not watched"
+    assert bench.turn(7, 7, after=5.0) == {0: Flag.STALE}
+
+
 def test_the_stamps_of_a_wall_clock_that_is_stepped_age_nothing():
     bench = Bench(instrument(5_000, heartbeat=5_000))
     for at in (0, 10**12, -(10**12), 5, 5, 10**15):
@@ -150,3 +162,17 @@ def test_it_is_stale_exactly_where_the_time_watched_without_a_change_is_longer_t
 def test_what_changes_in_time_is_never_stale(living):
     bench = Bench(instrument(3_500, heartbeat=3_500))
     assert [bench.turn(n // living, states=(n // living,)) for n in range(50)] == [{}] * 50
+
+
+def test_what_comes_late_ages_by_its_own_time_and_apart_from_what_is_read_now():
+    judge = Judge.of(instrument(5_000), lambda: 7.0)
+    late = [judge(Snapshot("i", EVERY * turn, (1,), late=True)).flags for turn in range(9)]
+    assert late == [{}] * 6 + [{0: Flag.STALE}] * 3
+    assert judge(Snapshot("i", 99_000, (1,))).flags == {}, "seen now for the first time"
+    assert judge(Snapshot("i", 9 * EVERY, (2,), late=True)).flags == {}
+
+
+def test_a_heartbeat_that_stood_in_the_past_makes_stale_what_comes_late():
+    judge = Judge.of(instrument(None, heartbeat=3_000), lambda: 7.0)
+    late = [judge(Snapshot("i", EVERY * turn, (turn,), states=(4,), late=True)).flags for turn in range(6)]
+    assert late == [{}] * 4 + [{0: Flag.STALE}] * 2

@@ -152,3 +152,24 @@ async def test_a_file_of_version_2_gets_what_is_new_and_keeps_the_rest(tmp_path)
     assert shape(connection) == shape(new)
     connection.close()
     new.close()
+
+
+async def test_an_outbox_of_the_second_version_goes_on_and_can_keep_marks(tmp_path):
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    epoch = box.epoch
+    box.store(box.series("data", "a"), 1, lambda seq, _: b"%d" % seq)
+    await box.commit()
+    await box.close()
+    file = sqlite3.connect(tmp_path / "outbox.sqlite", isolation_level=None)
+    file.executescript("DROP TABLE mark; PRAGMA user_version = 2;")
+    file.close()
+    again = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
+    assert (again.epoch, again.news, again.newest) == (epoch, [], 1)
+    again.store(again.series("data", "a"), 1, lambda seq, _: b"%d" % seq, mark=b"far")
+    await again.commit()
+    assert await again.ask(lambda file: file.marks.all()) == {again.series("data", "a").id: b"far"}
+    new = sqlite3.connect(":memory:", isolation_level=None)
+    create(new)
+    assert await again.ask(lambda file: shape(file._connection)) == shape(new)
+    new.close()
+    await again.close()
