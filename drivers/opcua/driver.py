@@ -147,9 +147,9 @@ class OpcUaDriver:
         What was told before that and had no turn yet is kept for the next one.
         """
         for name, follower in () if self._open is None else self._open.followers.items():
-            if follower.changes.waiting:
-                snapshots = follower.changes.drain(self._now(), self._clock())
-                self._unread[name] = self._noted(self._asked[name].instrument, follower.changes, snapshots)
+            snapshots = follower.changes.drain(self._now(), self._clock(), last=True)
+            if self._noted(self._asked[name].instrument, follower.changes, snapshots):
+                self._unread[name] = snapshots
         self._open = None
         await self._stack.aclose()
 
@@ -209,7 +209,7 @@ class OpcUaDriver:
         else:
             snapshots = await self._followed(line, asked)
         link = Link(session.client.uaclient, session.namespaces, session.limit)
-        return *await self.history.more(instrument, link), *snapshots
+        return [*await self.history.more(instrument, link), *snapshots]
 
     async def _followed(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
         instrument, name = asked.instrument, asked.instrument.name
@@ -222,7 +222,6 @@ class OpcUaDriver:
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
             first = await follower.begin()
-            self.history.note(instrument, dict(enumerate(follower.changes.known)), self._now())
             snapshots = *self._unread.pop(name, ()), first
             line.followers[name] = follower
             self._said[name] = follower.changes.known
