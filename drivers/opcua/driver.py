@@ -378,12 +378,13 @@ def _reasons(asked: Asked, readings: Sequence[Reading]) -> Mapping[str, str]:
     """Give why points have no usable value, by name: no point can hold what the node is, or its status in one word."""
     points = asked.instrument.points
     reasons = {}
-    for place, point in zip(asked.plan.points, points, strict=True):
-        flag, _, _ = judge(readings[place].status)
+    told = ((readings[place], point) for place, point in zip(asked.plan.points, points, strict=True))
+    for reading, point in told:
+        flag = judge(reading.status)[0] if reading.status else None
         if flag is Flag.BAD_CONFIGURATION:
-            reasons[point.name] = misfit(point, readings[place])
+            reasons[point.name] = misfit(point, reading)
         elif flag is not None:
-            reasons[point.name] = ua.StatusCode(ua.UInt32(readings[place].status)).name
+            reasons[point.name] = ua.StatusCode(ua.UInt32(reading.status)).name
     for number in asked.decoder.misfits(readings):
         reasons[points[number].name] = misfit(points[number], readings[asked.plan.points[number]])
     return reasons

@@ -6,7 +6,7 @@ A newer file than this program knows is refused, untouched.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from parkgate.gateway.storing.seal import sealed
 from parkgate.gateway.storing.transaction import Transaction
@@ -90,12 +90,7 @@ _RESHAPED = {
     "uplink": "SELECT name, born, position, ahead, connections, reached, expired FROM uplink",
     "meta": "SELECT instrument, rev, body, until FROM meta",
 }
-"""What version 1 says in the tables that are sealed from version 2 on: a few rows each."""
-
-_UNCHANGED = frozenset({"record", "quarantine", "cleared"})
-"""What version 1 has as it is now."""
-_ADDED = frozenset({"mark"})
-"""What version 3 adds."""
+"""What version 1 says in the tables that are sealed since version 2: a few rows each."""
 
 
 def statements() -> Iterator[str]:
@@ -115,20 +110,32 @@ def migrate(connection: sqlite3.Connection) -> None:
     """Bring an older file to the newest shape; all or nothing."""
     with Transaction(connection):
         (version,) = connection.execute("PRAGMA user_version").fetchone()
-        reshaped = _RESHAPED if version == 1 else {}
-        kept = {table: connection.execute(query).fetchall() for table, query in reshaped.items()}
-        for table in kept:
-            connection.execute(f"DROP TABLE {table}")
-        for statement in statements():
-            table = statement.split()[2]
-            if table in _ADDED or (version == 1 and table not in _UNCHANGED):
-                connection.execute(statement)
-        for table, rows in kept.items():
-            if rows:
-                places = ", ".join("?" * (len(rows[0]) + 1))
-                query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
-                connection.executemany(query, [sealed(table, *row) for row in rows])
+        if version == 1:
+            _seal(connection)
+        else:  # since then tables were only ever added
+            there = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")}
+            _make(connection, there)
         connection.execute(f"PRAGMA user_version = {VERSION}")
+
+
+def _seal(connection: sqlite3.Connection) -> None:
+    """Bring a file of version 1 to the newest shape."""
+    kept = {table: connection.execute(query).fetchall() for table, query in _RESHAPED.items()}
+    for table in kept:
+        connection.execute(f"DROP TABLE {table}")
+    _make(connection, {"record", "quarantine", "cleared"})
+    for table, rows in kept.items():
+        if rows:
+            places = ", ".join("?" * (len(rows[0]) + 1))
+            query = f"INSERT INTO {table} VALUES ({places})"  # noqa: S608  # our own names
+            connection.executemany(query, [sealed(table, *row) for row in rows])
+
+
+def _make(connection: sqlite3.Connection, there: Container[str]) -> None:
+    """Make the tables that are not there."""
+    for statement in statements():
+        if statement.split()[2] not in there:
+            connection.execute(statement)
 
 
 def shape(connection: sqlite3.Connection) -> set[str]:
