@@ -89,6 +89,7 @@ class Statistics:
         self._periods = periods(site.statistics, site.gateway.timezone)
         self._recent: dict[Key, Kept] = {}
         self._courses: dict[str, Course] = {}
+        given.outbox.followers.append(self._committed)
         now = given.clock.now()
         for each in site.instruments:
             plan = Plan.of(each, site.statistics, self._periods, changes=changes(each))
@@ -119,10 +120,10 @@ class Statistics:
     async def close(self) -> None:
         """Close every interval that has ended and correct those that something came late for."""
         now = self._given.clock.now()
-        await self._commit()
+        await self._outbox.commit()
         for course in self._courses.values():
             await self._close(course, now)
-        await self._commit()
+        await self._outbox.commit()
         before = self._periods[-1].start(max(0, self._given.trusted() - self._corrections))
         if now // HOUR != (now - MINUTE) // HOUR:
             await self._outbox.write(lambda database: database.intervals.forget(before))
@@ -154,13 +155,15 @@ class Statistics:
     async def _pause(self) -> None:
         """Let the other loops turn, and the disk take what was closed."""
         self._given.heart.expect(LONGEST_PASS)
-        await self._commit()
+        await self._outbox.commit()
         await asyncio.sleep(0)
 
-    async def _commit(self) -> None:
-        await self._outbox.commit()
-        if not (self._outbox.queued or self._outbox.beside):
-            self._recent.clear()  # the file has them
+    def _committed(self, records: Sequence[Record]) -> None:
+        """Forget the intervals that the file has by now."""
+        for record in records:
+            for row in record.beside:
+                if self._recent.get(row[:3]) is row:
+                    del self._recent[row[:3]]
 
     def _due(self, course: Course, ended: int) -> Iterator[int]:
         """Give the beginnings of what is to be closed: what ended by itself, then what came for anything else.
@@ -263,11 +266,9 @@ class Statistics:
 
     async def _read(self, name: str, period: Period, first: int, end: int) -> Sequence[Kept]:
         """Give what is kept of these intervals, in the file or on its way there."""
+        waiting = [row for row in self._recent.values() if row[:2] == (name, period.name) and first <= row.start < end]
         rows = await self._outbox.ask(lambda database: database.intervals.read(name, period.name, first, end))
-        found = {row.start: row for row in rows}
-        for (instrument, of, start), row in self._recent.items():
-            if (instrument, of) == (name, period.name) and first <= start < end:
-                found[start] = row
+        found = {row.start: row for row in (*rows, *waiting)}
         return [found[start] for start in sorted(found)]
 
     async def resume(self) -> None:

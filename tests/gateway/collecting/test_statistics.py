@@ -400,3 +400,22 @@ def test_a_history_that_came_just_before_a_restart_fills_the_same_time():
     assert [again[each]["points"] for each in minutes] == [plainly[each]["points"] for each in minutes]
     ten_of_fifty = again["1min", START + 6 * MINUTE]["points"]["so2"]["avg"]  # nobody looked for ten seconds
     assert ten_of_fifty == pytest.approx((10 * 4.0 + 40 * 2.0) / 50, abs=1e-4)
+
+
+def test_what_the_file_has_is_not_held_in_memory_though_something_always_waits():
+    async def script(bench):
+        stored = bench.outbox.commit
+
+        async def busy(*args, **more):
+            bench.store(plain(bench.clock.now() - START, 1.0))
+            await stored(*args, **more)
+            bench.store(plain(bench.clock.now() - START, 1.0))  # as other lines do while the disk is at work
+
+        bench.outbox.commit = busy
+        await bench.until(START + 30 * MINUTE)
+        held = len(bench.statistics._recent)  # what is not in the file yet is nowhere else
+        return held, await bench.records("stats")
+
+    held, records = course(ONE, script)
+    assert len(records) > 30
+    assert held <= 2
