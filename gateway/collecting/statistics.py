@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from parkgate.config.site import Instrument, Site
 from parkgate.drivers.snapshot import Snapshot
@@ -16,7 +16,15 @@ from parkgate.gateway.clock import Clock
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.decode import snapshot_of
-from parkgate.gateway.processing.averager import Averager, Named, figures_of, packed
+from parkgate.gateway.processing.averager import (
+    Averager,
+    Named,
+    figures_alike,
+    figures_of,
+    other_units,
+    packed,
+    units_of,
+)
 from parkgate.gateway.processing.means import combined
 from parkgate.gateway.processing.periods import HOUR, MINUTE, Period, periods
 from parkgate.gateway.processing.risk import Risk
@@ -61,7 +69,8 @@ class Course:
     """The statistics of one instrument as they go.
 
     `cursor`: every interval before it was closed. `newest`: the end of the latest interval that was ever closed.
-    `stale`: the longer intervals of which a part was closed since they were.
+    `stale`: the longer intervals of which a part was closed since they were. `others`: the places of the points whose
+    readings before the start were in another unit.
     """
 
     instrument: Instrument
@@ -70,6 +79,7 @@ class Course:
     newest: int = 0
     stale: set[tuple[Period, int]] = field(default_factory=set)
     risk: Risk = field(default_factory=Risk)
+    others: frozenset[int] = frozenset()
 
     @property
     def plan(self) -> Plan:
@@ -239,15 +249,20 @@ class Statistics:
         rows = await self._read(name, part, start, end)
 
         def combine(_: Database) -> dict[str, Figures]:
-            found = {each.start: figures_of(each.body) for each in rows}
+            found = {each.start: figures_alike(each.body, plan.measures) for each in rows}
             parts = [found.get(each) for each in part.starts(start, end)]
             return combined(plan.measures, parts, plan.enough(period, len(parts)))
 
         figures, kept = await self._outbox.ask(combine), await self._kept(name, period, start)
         if kept is None or figures_of(kept.body) != figures:
             revision = 0 if kept is None else kept.revision + 1
-            upto = max((each.upto for each in rows), default=0)
-            self._store(course, period, Kept(name, period.name, start, upto, 0, revision, packed(figures)), figures)
+            upto, units = max((each.upto for each in rows), default=0), units_of(plan.measures)
+            self._store(
+                course,
+                period,
+                Kept(name, period.name, start, upto, 0, revision, packed(figures, {"units": units})),
+                figures,
+            )
 
     def _warn(self, course: Course, start: int, figures: Named, now: int) -> None:
         """Tell of the points whose hour can still be valid, but only if nothing more goes wrong in it."""
@@ -306,6 +321,8 @@ class Statistics:
         course.cursor = base.end(newest.start)
         if (kept := await self._kept(name, base, newest.start)) is not None:
             course.averager.resume(newest.start, kept.body, upto)
+            others = other_units(kept.body, course.plan.measures)
+            course.others = frozenset(each.place for each in course.plan.measures if each.name in others)
         for period in course.plan.periods[1:]:
             course.stale |= {(period, start) for start in _stale(course.plan, period, known)}
         return min(each.since for each in mine if each.upto == upto)
@@ -326,7 +343,8 @@ class Statistics:
             for first in range(0, len(wanted), _CHUNK):
                 for record in await outbox.ask(_reading(wanted[first : first + _CHUNK], outbox)):
                     course = self._courses[record.series.instrument]
-                    course.averager.take(snapshot_of(course.instrument, record.body), record.id)
+                    snapshot = snapshot_of(course.instrument, record.body)
+                    course.averager.take(_without(snapshot, course.others), record.id)
                     self._given.heart.expect(LONGEST_PASS)
 
     async def _resume_risk(self, course: Course) -> None:
@@ -340,6 +358,14 @@ class Statistics:
 
 
 _NOTHING = Figures(0, 0, None, None, None, None, 0.0, "no-communication")
+
+
+def _without(snapshot: Snapshot, places: frozenset[int]) -> Snapshot:
+    """Give a snapshot as if it did not name the points of these places."""
+    if not places:
+        return snapshot
+    flags = {place: flag for place, flag in snapshot.flags.items() if place not in places}
+    return replace(snapshot, flags=flags, absent=snapshot.absent | places)
 
 
 def _is_open(course: Course, row: int, ts: int, counted: Mapping[tuple[str, int], int]) -> bool:

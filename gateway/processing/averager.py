@@ -22,7 +22,7 @@ from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.processing.reported import Late, Reported
 from parkgate.gateway.processing.reports import Reports
 from parkgate.gateway.processing.sampled import Sampled, Samples
-from parkgate.gateway.processing.statistics import Figures, Plan
+from parkgate.gateway.processing.statistics import Figures, Measure, Plan
 
 _LEVEL = 1
 Named = Mapping[str, Figures]
@@ -101,7 +101,7 @@ class Averager:
         tally, after = self._tally(ended, kept)
         tally.before = self._carried.pop(ended.start, tally.before)
         figures = tally.figures(end - ended.start)
-        about: dict[str, Any] = {"tally": tally.state()}
+        about: dict[str, Any] = {"tally": tally.state(), "units": units_of(self.plan.measures)}
         if (now := tally.after()) != after:
             self._carried[end] = now
         if self.plan.changes:
@@ -118,7 +118,7 @@ class Averager:
         if kept is None:
             return ended.tally or kind(self.plan), {}
         about = _about(kept)
-        tally = kind.of(self.plan, about["tally"])
+        tally = kind.of(self.plan, _alike(about, about["tally"], self.plan.measures))
         if ended.tally is not None:
             tally.merge(ended.tally)
         return tally, {name: Late(*late) for name, late in about.get("after", {}).items()}
@@ -129,7 +129,8 @@ class Averager:
         if isinstance(self._going, Reports):
             about = _about(kept)
             own = [about.get("own", {}).get(measure.name, -1) for measure in self.plan.measures]
-            self._going.resume(self.plan.base.end(start), Reported.of(self.plan, about["tally"]), own, about["newest"])
+            tally = Reported.of(self.plan, _alike(about, about["tally"], self.plan.measures))
+            self._going.resume(self.plan.base.end(start), tally, own, about["newest"])
 
     def nobody_looked(self) -> None:
         """Note that from behind the newest snapshot until now nobody looked."""
@@ -147,6 +148,33 @@ def figures_of(kept: bytes) -> dict[str, Figures]:
     """Give the figures of an interval that is kept."""
     told: Mapping[str, Sequence[Any]] = _about(kept)["figures"]
     return {name: Figures(*each) for name, each in told.items()}
+
+
+def units_of(measures: Sequence[Measure]) -> dict[str, str]:
+    """Give the units that figures are in, by point, as an interval is kept with them."""
+    return {each.name: each.unit for each in measures}
+
+
+def other_units(kept: bytes, measures: Sequence[Measure]) -> set[str]:
+    """Give the points whose figures an interval was kept with in another unit than they have now."""
+    return _others(_about(kept), measures)
+
+
+def figures_alike(kept: bytes, measures: Sequence[Measure]) -> dict[str, Figures]:
+    """Give the figures of an interval that is kept, as far as they are in the units of now."""
+    about = _about(kept)
+    return {name: Figures(*each) for name, each in _alike(about, about["figures"], measures).items()}
+
+
+def _others(about: Mapping[str, Any], measures: Sequence[Measure]) -> set[str]:
+    units: Mapping[str, str] = about.get("units", {})
+    return {each.name for each in measures if units.get(each.name, each.unit) != each.unit}
+
+
+def _alike(about: Mapping[str, Any], named: Mapping[str, Any], measures: Sequence[Measure]) -> dict[str, Any]:
+    """Give what is in the units of now."""
+    others = _others(about, measures)
+    return {name: each for name, each in named.items() if name not in others}
 
 
 def _about(kept: bytes) -> dict[str, Any]:

@@ -59,7 +59,7 @@ class Measure:
     """A point as it is averaged: its place in a snapshot, its digits, and what is special about its mean.
 
     `amount`: what a rate of 1 adds up to in a second, in the unit of the point's `sum`. `weight`: the place of the
-    point that the mean is weighted by.
+    point that the mean is weighted by. `unit`: of the point and of its sum; figures of another are never put together.
     """
 
     name: str
@@ -68,6 +68,7 @@ class Measure:
     direction: bool = False
     amount: float | None = None
     weight: int | None = None
+    unit: str = ""
 
     def rounded(self, value: float) -> float:
         """Round a mean, half to even: to one digit more than the point's own, since a mean knows more than a sample."""
@@ -138,6 +139,7 @@ def _measures(points: Sequence[Point | Derived]) -> list[Measure]:
             direction=point.mean == "direction",
             amount=None if point.sum is None else amount_per_second(point.unit, point.sum),
             weight=None if point.weight is None else places.get(point.weight),
+            unit=point.unit if point.sum is None else f"{point.unit} {point.sum}",
         )
         for place, point in enumerate(points)
         if not STRING_TYPE.fullmatch(point.type) and point.as_ == "number"

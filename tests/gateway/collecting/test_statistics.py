@@ -419,3 +419,24 @@ def test_what_the_file_has_is_not_held_in_memory_though_something_always_waits()
     held, records = course(ONE, script)
     assert len(records) > 30
     assert held <= 2
+
+
+def test_what_was_read_in_another_unit_before_a_restart_is_averaged_with_nothing():
+    """Half an hour in mg/m3, half an hour in ppm: no mean of an hour is both, and the minute of the change neither."""
+
+    async def script(bench):
+        for second in range(0, 65 * 60, 5):
+            await bench.until(START + second * 1000)
+            if second == 30 * 60 + 30:
+                await bench.end()
+                bench._site = site_of(bench._site.gateway.data, instrument(point("so2", unit="ppm")))
+                await bench.start()
+            bench.store(plain(second * 1000, 28.6 if second < 30 * 60 + 30 else 10.0))
+        return newest(await bench.records("stats"))
+
+    last = course(instrument(point("so2", unit="mg/m3")), script)
+    hour = last["1h", START]["points"]["so2"]
+    assert (hour["avg"], hour["flag"]) == (10.0, "no-communication")
+    change = last["1min", START + 30 * MINUTE]["points"]["so2"]
+    assert (change["avg"], change["n"], change["flag"]) == (10.0, 6, "no-communication")
+    assert last["1min", START + 29 * MINUTE]["points"]["so2"]["avg"] == 28.6, "what was sent stays"
