@@ -12,7 +12,8 @@ import logging
 import random
 import sqlite3
 import time
-from collections.abc import Callable, Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ from parkgate.gateway.storing.database import (
 )
 from parkgate.gateway.storing.epoch import machine, next_epoch, note_epoch, read_epoch, same_file
 from parkgate.gateway.storing.folder import Folder
+from parkgate.gateway.storing.intervals import Kept
 from parkgate.gateway.storing.migrations import VERSION, create, migrate, shape, statements
 from parkgate.gateway.storing.salvage import Carried, carry_over
 from parkgate.gateway.storing.standing import Broken, Standing
@@ -302,13 +304,12 @@ def _declared(carried: Carried, reason: str) -> Iterable[News]:
 def _append(memory: Database, epoch: str, disk: Database) -> None:
     """Append what waits of an epoch in memory to the file; what older epochs have stands there already."""
     disk.descriptions.add(memory.descriptions.needed(0))
-    disk.intervals.add(memory.intervals.all())
     uplinks = memory.uplinks()
     series = {each.id: each for each in memory.series()}
     new = max((each.id for each in disk.series()), default=0)
     moved = {each.id: Series(new + each.id, epoch, each.kind, each.instrument, each.seq, each.low)
              for each in series.values() if each.epoch == epoch}  # fmt: skip
-    after, row, told = 0, disk.last_id(), list[tuple[str, bytes]]()
+    after, last, came, told = 0, disk.last_id(), list[int](), list[tuple[str, bytes]]()
     while found := memory.read(after, memory.last_id(), _CHUNK, series):
         after = found[-1].id
         waiting: list[Record] = []
@@ -317,11 +318,21 @@ def _append(memory: Database, epoch: str, disk: Database) -> None:
                 told.append((each.series.instrument, each.body))
             settled = uplinks and all(uplink.progress.covers(each.id) for uplink in uplinks)
             if isinstance(each, Record) and each.series.id in moved and not settled:
-                row += 1
-                waiting.append(Record(row, moved[each.series.id], each.seq, each.ts, each.body))
+                came.append(each.id)
+                waiting.append(Record(last + len(came), moved[each.series.id], each.seq, each.ts, each.body))
         disk.commit(waiting, ())
+    disk.intervals.add(_renumbered(each, last, came) for each in memory.intervals.all())
     disk.alarms.add([*told, *((name, body) for name, _, _, body in memory.alarms.all())])
     disk.trail.add(memory.trail.all(), memory.trail.configurations())
+
+
+def _renumbered(kept: Kept, last: int, came: Sequence[int]) -> Kept:
+    """Give an interval with the rows that it names as the file has them: those that `came` stand behind row `last`."""
+    upto, since = kept.upto, kept.since
+    return kept._replace(
+        upto=upto if upto <= last else last + bisect_right(came, upto),
+        since=since if since <= last else last + 1 + bisect_left(came, since),
+    )
 
 
 def _probe(folder: Folder) -> None:

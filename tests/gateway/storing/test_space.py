@@ -13,6 +13,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.storing import opening, space
 from parkgate.gateway.storing import outbox as room
 from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.intervals import Kept
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.wal import PAGE
 
@@ -88,6 +89,8 @@ async def test_when_the_disk_takes_things_again_what_waits_in_memory_moves_to_it
     for _ in range(5):
         memory.store(memory.series("data", "a"), 8, body)
     await memory.ask(lambda file: file.descriptions.keep([("a", "rev1", b"{}")], 0))
+    memory.beside += [Kept("a", "1min", 0, 3, 4, 0, b"old"), Kept("a", "1min", 60_000, 7, 8, 0, b"new")]
+    memory.store(memory.series("data", "a"), 8, body)
     await memory.commit()
     park.progress.settle(4, 5)  # two of the five were delivered meanwhile, and none of the three
     memory.note(park)
@@ -101,8 +104,10 @@ async def test_when_the_disk_takes_things_again_what_waits_in_memory_moves_to_it
     found = await rows(again)
     assert [each[:2] for each in found] == [
         *((box.epoch, n) for n in (1, 2, 3)),
-        *((memory.epoch, n) for n in (3, 4, 5)),
+        *((memory.epoch, n) for n in (3, 4, 5, 6)),
     ]
+    kept = await again.ask(lambda file: [(each.body, each.upto, each.since) for each in file.intervals.all()])
+    assert kept == [(b"old", 3, 4), (b"new", 5, 6)], "rows 7 and 8 in memory are 5 and 6 on the disk"
     assert again.uplink("park").progress.position == 0
     assert await again.ask(lambda file: file.descriptions.needed(0)) == [("a", "rev1", b"{}")]
     again.store(again.series("data", "a"), 8, body)
