@@ -4,6 +4,7 @@ The states are the table below. What holds besides:
 
 - a value that may not be used freezes an alarm, its delays too: it raises nothing, and it never clears anything;
 - a value beyond the measuring range may raise, as it may be true, and clears nothing, as it may be not;
+- a computed point without a result says nothing, unless what it is computed of is beyond its range itself;
 - nothing changes before its record was taken: what is decided here is `applied` by whoever stored it, else it is
   decided again with the next reading.
 
@@ -134,12 +135,13 @@ class _Watched:
     """One alarm of one point, by the place of that point in the snapshots."""
 
     __slots__ = (
-        "_delays", "_left", "_thresholds", "alarm", "flag", "level", "pending", "place", "point", "since", "state",
-        "threshold", "until", "up", "value", "window",
+        "_delays", "_left", "_thresholds", "alarm", "flag", "level", "needs", "pending", "place", "point", "since",
+        "state", "threshold", "until", "up", "value", "window",
     )  # fmt: skip
 
-    def __init__(self, point: Point | Derived, place: int, alarm: Alarm) -> None:
+    def __init__(self, point: Point | Derived, place: int, alarm: Alarm, needs: frozenset[int] | None) -> None:
         kind = alarm.kinds[0]
+        self.needs = needs
         self.point, self.place, self.alarm = point.name, place, alarm
         self.window = _Window((alarm.per or 0) / 1000) if kind == "rate" else None
         self.level: _Level = _level(point, alarm, self.window)
@@ -197,7 +199,7 @@ class Watch:
         self.delayed = False
         """Set where a delay runs that `take` saw: whoever ends delays must look when."""
         self._watched = tuple(
-            _Watched(point, place, alarm)
+            _Watched(point, place, alarm, _needs(instrument, point) if alarm.above is not None else None)
             for place, point in enumerate(instrument.quantities)
             for alarm in point.alarms
             if alarm.standard is None
@@ -233,6 +235,8 @@ class Watch:
                 continue
             value, flag = values[place], flags.get(place) if flags else None
             level = each.level(value, flag, now)
+            if level == math.inf and value is None and each.needs is not None and not _beyond_range(flags, each.needs):
+                level = None  # no result, as of oxygen near that of air: a plant that stands still, and no release
             if level is None:
                 each.freeze(now)
                 continue
@@ -274,6 +278,21 @@ class Watch:
     def states(self) -> Mapping[Key, State]:
         """Give what every alarm is like."""
         return {key: each.state for key, each in self._by_key.items()}
+
+
+def _needs(instrument: Instrument, point: Point | Derived) -> frozenset[int] | None:
+    """Give the places of what a derived point is computed of in its own instrument, at first hand or not."""
+    if not isinstance(point, Derived):
+        return None
+    places = {each.name: (place, each) for place, each in enumerate(instrument.quantities)}
+    found: set[int] = set()
+    for place, each in (places[one.point] for one in point.inputs if not one.instrument):
+        found |= _needs(instrument, each) or {place}
+    return frozenset(found)
+
+
+def _beyond_range(flags: Mapping[int, Flag], places: frozenset[int]) -> bool:
+    return any(flags.get(place) is Flag.OUT_OF_RANGE for place in places)
 
 
 def _change(each: _Watched, at: int) -> Transition | None:

@@ -7,9 +7,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from support.alarm_bench import START, Bench, alarm, instrument
 
+from parkgate.config.derived import Derived, Input
 from parkgate.config.flag import Flag
 from parkgate.config.profile import Point
+from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.processing.alarms import FAULTS, TABLE, Happening, Restored, State, Watch, after
+from parkgate.gateway.processing.derive import derivers
 
 HIGH, NORMAL = 50.0, 5.0
 
@@ -181,6 +184,35 @@ def test_a_value_below_a_range_that_was_learnt_later_raises_nothing():
     assert bench.read(100.1, Flag.OUT_OF_RANGE) != []
     bench.watch.describe(instrument(alarm(above=90, latch=True), span=(0, 200)))
     assert bench.state == "unacknowledged", "what stands is not touched"
+
+
+@pytest.mark.parametrize("chained", [False, True])
+def test_a_computed_point_without_a_result_says_nothing_unless_an_input_is_beyond_its_range(chained):
+    """At a stop the oxygen is that of air: the converted concentration is unknown, and no release."""
+    high = alarm(above=35, latch=True)
+    plain = Derived(
+        name="so2_ref", formula="reference_oxygen", unit="mg/m3", digits=2, constants={"reference": 6.0, "limit": 20.0},
+        inputs=(Input(quantity="c", point="so2", unit="mg/m3"), Input(quantity="o2", point="o2", unit="%")),
+        alarms=() if chained else (high,),
+    )  # fmt: skip
+    difference = Derived(
+        name="twice", formula="difference", unit="mg/m3", constants={}, alarms=(high,),
+        inputs=(Input(quantity="a", point="so2_ref", unit="mg/m3"), Input(quantity="b", point="o2", unit="%")),
+    )  # fmt: skip
+    points = tuple(Point(name=name, at="input 0", type="float32") for name in ("so2", "o2"))
+    about = instrument().model_copy(update={"points": points, "derived": (plain, difference) if chained else (plain,)})
+    watch, derive = Watch(about, {}), derivers([about])[about.name]
+
+    def read(so2, o2, flags=None):
+        found = watch.take(derive(Snapshot(about.name, START, (so2, o2), flags or {})), 0.0)
+        for each in found:
+            watch.apply(each)
+        return [each.state.value for each in found]
+
+    assert read(0.0, 20.9) == []
+    assert read(400.0, 5.0, {0: Flag.OUT_OF_RANGE}) == ["unacknowledged"]
+    assert read(0.0, 20.9) == [], "and clears nothing"
+    assert read(1.0, 5.0) == ["latched"]
 
 
 def test_what_the_instrument_was_not_asked_for_changes_nothing():
