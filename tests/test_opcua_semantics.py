@@ -36,8 +36,11 @@ pressure = {{ at = "nsu={URI};s=pressure", type = "double", unit = "kPa" }}
 """
 
 
-def written(folder, broker, park, acquisition):
-    (folder / "own.toml").write_text(PROFILE)
+ALARMED = PROFILE.replace('type = "double" }', 'type = "double", alarms = [{ name = "high", above = 10 }] }', 1)
+
+
+def written(folder, broker, park, acquisition, profile=PROFILE):
+    (folder / "own.toml").write_text(profile)
     site = folder / "site.toml"
     site.write_text(
         SITE.format(data=folder / "data", url=broker.url) + TANK.format(url=park.url, acquisition=acquisition)
@@ -89,3 +92,16 @@ async def test_units_and_ranges_are_in_meta_before_the_first_value_and_again_whe
     assert last["values"] == {"level": 2_500, "pressure": 3}
     differs = [each for each in bodies(platform, "event") if each["event"] == "unit-differs"]
     assert [(each["subject"], each["detail"]) for each in differs] == [("tank", {"points": {"pressure": "m"}})]
+
+
+async def test_a_value_below_the_range_that_the_server_tells_raises_no_high_alarm(tmp_path):
+    async with bare() as park, Mosquitto() as broker:
+        await has(park, "level", -0.1, METRE, 0, 12)
+        await has(park, "pressure", 3.0, METRE, 0, 250)
+        site = written(tmp_path, broker, park, "read", ALARMED)
+        async with Subscriber(broker.port, "park/v1/#") as platform, Agent(site, tmp_path / "data"):
+            await until(lambda: bodies(platform, "data"))
+            await park.put("level", datavalue(12.5))
+            await until(lambda: bodies(platform, "alarm"))
+    assert bodies(platform, "data")[0]["invalid"] == {"level": {"flag": "out-of-range", "value": -0.1}}
+    assert [(each["state"], each["value"]) for each in bodies(platform, "alarm")] == [("active", 12.5)]

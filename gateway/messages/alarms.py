@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
-from parkgate.gateway.messages.encode import MAX_PAYLOAD, Encode
+from parkgate.gateway.messages.encode import MAX_PAYLOAD, Encode, sayable
 
 Fields = Mapping[str, object]
 """What a record says of an alarm: `point`, `alarm`, `kind`, `state`, `acknowledged`, `latched`, `priority` …"""
@@ -25,7 +25,7 @@ def transition(source: str, epoch: str, ts: int, rev: str, fields: Fields, *, un
 
     `unsynced` if its time was taken from a clock that cannot be believed.
     """
-    about = {**fields, "clock": "unsynced"} if unsynced else fields
+    about = sayable({**fields, "clock": "unsynced"} if unsynced else fields)  # people's words may be no UTF-8
 
     def encode(seq: int, low: int) -> bytes:
         return orjson.dumps({"source": source, "epoch": epoch, "seq": seq, "low": low, "ts": ts, "rev": rev, **about})

@@ -340,6 +340,27 @@ async def test_who_asks_is_told_what_stands_the_most_urgent_first(gateway):
     assert answer["now"] == NOW
 
 
+async def test_an_instrument_that_is_described_anew_is_watched_by_what_is_known_by_then(gateway):
+    gw = await gateway(instrument(HIGH, span=None), instrument(name="plain"))
+    for each in (instrument(HIGH, span=(0, 100)), instrument(name="plain")):
+        gw.alarming.describe(each)
+    gw.read(-0.1, Flag.OUT_OF_RANGE)
+    assert await gw.records() == []
+    gw.read(100.1, Flag.OUT_OF_RANGE)
+    assert [each["state"] for each in await gw.records()] == ["active"]
+
+
+async def test_who_acknowledges_on_a_terminal_of_another_encoding_is_taken_too(gateway):
+    gw = await gateway()
+    gw.read(12.0)
+    name = "李伟".encode("gbk").decode("utf-8", "surrogateescape")  # as Python has arguments that are no UTF-8
+    answer = await gw.alarming.acknowledge({"instrument": "gas-1", "by": name, "why": "leak"})
+    assert len(answer["acknowledged"]) == 1
+    record = (await gw.records())[-1]
+    validator("alarm").validate(record)
+    assert (record["acknowledged"], record["by"]) == (True, name.encode("utf-8", "replace").decode())
+
+
 async def test_an_instrument_without_alarms_costs_nothing(gateway):
     gw = await gateway(instrument(name="plain"), instrument(HIGH))
     assert gw.alarming.watcher(gw.instruments[0]) is None

@@ -174,6 +174,15 @@ def test_a_value_below_the_range_clears_no_alarm():
     assert low.state == "unacknowledged"
 
 
+def test_a_value_below_a_range_that_was_learnt_later_raises_nothing():
+    bench = Bench(alarm(above=90, latch=True), span=None)
+    bench.watch.describe(instrument(alarm(above=90, latch=True), span=(0, 100)))
+    assert bench.read(-0.1, Flag.OUT_OF_RANGE) == []
+    assert bench.read(100.1, Flag.OUT_OF_RANGE) != []
+    bench.watch.describe(instrument(alarm(above=90, latch=True), span=(0, 200)))
+    assert bench.state == "unacknowledged", "what stands is not touched"
+
+
 def test_what_the_instrument_was_not_asked_for_changes_nothing():
     bench = Bench(alarm(above=10, delay="2s"))
     bench.read(HIGH)
