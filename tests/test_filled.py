@@ -42,19 +42,21 @@ name = "tank"
 line = "dcs"
 profile = "two.toml"
 every = "200ms"
+acquisition = "{acquisition}"
 [[instrument]]
 name = "bare"
 line = "dcs"
 profile = "two.toml"
 every = "200ms"
+acquisition = "{acquisition}"
 history = "off"
 """
 
 
-def write_site(folder, broker, server):
+def write_site(folder, broker, server, acquisition="read"):
     (folder / "two.toml").write_text(PROFILE)
     path = folder / "site.toml"
-    path.write_text(SITE.format(folder=folder, broker=broker.url, server=server))
+    path.write_text(SITE.format(folder=folder, broker=broker.url, server=server, acquisition=acquisition))
     return path
 
 
@@ -93,14 +95,17 @@ def expected(since, seconds):
     ]
 
 
-async def test_a_cut_network_is_filled_with_the_times_of_the_source_and_where_that_is_off_flagged(tmp_path):
+@pytest.mark.parametrize(("acquisition", "most"), [("read", 5), ("subscription", 1)])
+async def test_a_cut_network_is_filled_with_the_times_of_the_source_and_where_that_is_off_flagged(
+    tmp_path, acquisition, most
+):
     since = time.time_ns() // 1_000_000 - 1_000 * CUT
     async with recording() as server, Mosquitto() as broker, Subscriber(broker.port, "park/v1/#") as platform:
         await server.say(since, level=0.0, warmth=0.0)
         async with Proxy(server.park.server.bserver.port) as network:
-            site = write_site(tmp_path, broker, f"opc.tcp://127.0.0.1:{network.port}/bare")
+            site = write_site(tmp_path, broker, f"opc.tcp://127.0.0.1:{network.port}/bare", acquisition)
             async with Agent(site, tmp_path / "data") as agent:
-                await until(lambda: all(len(seqs(platform.received, name)) > 4 for name in ("tank", "bare")))
+                await until(lambda: all(len(seqs(platform.received, name)) >= most for name in ("tank", "bare")))
                 await network.refuse()
                 await record(server, since, CUT)
                 await until(lambda: len(events(platform.received, "silent")) == 2)

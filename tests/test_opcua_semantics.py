@@ -5,7 +5,7 @@ import json
 import pytest
 from asyncua import ua
 from support.broker import Mosquitto
-from support.opcua_park import URI, bare, datavalue
+from support.opcua_park import T0, URI, bare, datavalue
 from support.river import SITE, leaf, until
 from support.subscriber import Subscriber
 
@@ -26,6 +26,7 @@ name = "tank"
 line = "tanks"
 profile = "own.toml"
 every = "200ms"
+acquisition = "{acquisition}"
 """
 PROFILE = f"""
 protocol = "opcua"
@@ -35,10 +36,12 @@ pressure = {{ at = "nsu={URI};s=pressure", type = "double", unit = "kPa" }}
 """
 
 
-def written(folder, broker, park):
+def written(folder, broker, park, acquisition):
     (folder / "own.toml").write_text(PROFILE)
     site = folder / "site.toml"
-    site.write_text(SITE.format(data=folder / "data", url=broker.url) + TANK.format(url=park.url))
+    site.write_text(
+        SITE.format(data=folder / "data", url=broker.url) + TANK.format(url=park.url, acquisition=acquisition)
+    )
     return site
 
 
@@ -48,7 +51,7 @@ def unit(unit_id):
 
 async def has(park, name, value, unit_id, *span):
     """Let an analog item be there; give its two properties."""
-    await park.put(name, datavalue(value))
+    await park.write(**{name: datavalue(value)})
     held = park.server.get_node(ua.NodeId(name, park.space))
     units = await held.add_property(ua.NodeId(f"{name}.unit", park.space), "0:EngineeringUnits", unit(unit_id))
     return units, await held.add_property(ua.NodeId(f"{name}.range", park.space), "0:EURange", ua.Range(*span))
@@ -58,17 +61,18 @@ def bodies(platform, kind):
     return [json.loads(each.payload) for each in platform.received if leaf(each).partition("/")[0] == kind]
 
 
-async def test_units_and_ranges_are_in_meta_before_the_first_value_and_again_when_they_change(tmp_path):
+@pytest.mark.parametrize("acquisition", ["read", "subscription"])
+async def test_units_and_ranges_are_in_meta_before_the_first_value_and_again_when_they_change(tmp_path, acquisition):
     async with bare() as park, Mosquitto() as broker:
         units, span = await has(park, "level", 12.5, METRE, 0, 12)
         await has(park, "pressure", 3.0, METRE, 0, 250)
-        site = written(tmp_path, broker, park)
+        site = written(tmp_path, broker, park, acquisition)
         async with Subscriber(broker.port, "park/v1/#") as platform, Agent(site, tmp_path / "data"):
-            await until(lambda: len(bodies(platform, "data")) >= 2)
+            await until(lambda: bodies(platform, "data"))
             await units.write_value(unit(MILLIMETRE))
             await span.write_value(ua.Range(0, 12_000))
-            await park.put("level", datavalue(2_500.0, status=CHANGED))
-            await until(lambda: bodies(platform, "data")[-1]["values"].get("level") == 2_500)
+            await park.write(level=datavalue(2_500.0, status=CHANGED, source=T0 + 5))
+            await until(lambda: bodies(platform, "data")[-1]["values"] == {"level": 2_500, "pressure": 3})
             await until(lambda: any(each["event"] == "unit-differs" for each in bodies(platform, "event")))
     described = {}
     for message in platform.received:  # in the order in which the platform had them

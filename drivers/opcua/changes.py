@@ -37,7 +37,7 @@ class Changes:
     """What is known of one instrument's nodes, and what changed since its last turn.
 
     `tick` is a monotonic clock in seconds, `now` the wall clock in ms UTC. `heard`: the nodes that told anything since
-    this was last emptied. `told`: what the last draining gave, in the order of its time.
+    this was last emptied. `told`: what was delivered by the last draining, as a history must know it (`_noted`).
     """
 
     def __init__(self, instrument: Instrument, decoder: Decoder, pace: Pace, nodes: int) -> None:
@@ -45,6 +45,7 @@ class Changes:
         self.heard: set[int] = set()
         self.torn = False
         self.told: Sequence[Mapping[int, Reading]] = ()
+        self._first: Mapping[int, Reading] | None = None
         self._redefined: set[int] = set()
         self._decoder = decoder
         self._pace = pace
@@ -59,6 +60,7 @@ class Changes:
     def begin(self, readings: Sequence[Reading], now: int, tick: float) -> Snapshot:
         """Give the first full snapshot, of a Read of every node."""
         self.known[:] = readings
+        self._first = dict(enumerate(readings))
         self._applying = self._decoder.applying(readings)
         self._full_at = tick + self._full_s
         snapshot = self._decoder.decode(readings, now)
@@ -92,12 +94,12 @@ class Changes:
         self.torn = True
         self._dropped += 1
 
-    def drain(self, now: int, tick: float) -> list[Snapshot]:
-        """Give the snapshots of everything that was noted, in the order of their time."""
+    def drain(self, now: int, tick: float, *, last: bool = False) -> list[Snapshot]:
+        """Give the snapshots of everything that was noted, in the order of their time; the `last` before a loss."""
         newest = dict(self._waiting)
         groups = joined(grouped(self._news(), now), self._pace)
         self._waiting.clear()
-        self.told = [group for _, group in groups]
+        self.told = self._noted([group for _, group in groups], last=last)
         snapshots: list[Snapshot] = []
         for number, (at, group) in enumerate(groups, start=1):
             due = number == len(groups) and tick >= self._full_at
@@ -119,12 +121,27 @@ class Changes:
         What is missing is declared at once.
         """
         self._full_at, self._declare_at = float("inf"), float("-inf")
-        return self.drain(now, 0.0)
+        return self.drain(now, 0.0, last=True)
 
     def full(self, now: int, tick: float) -> Snapshot:
         """Give a full snapshot of what is known, for the present: each point keeps its own time."""
         self._full_at = tick + self._full_s
         return self._decoder.whole(self.known, now, self._present.of(now))
+
+    def _noted(self, told: Sequence[Mapping[int, Reading]], *, last: bool) -> Sequence[Mapping[int, Reading]]:
+        """Give what was delivered, what ends a gap first: of each node what was told first by its subscription.
+
+        Between the Read of a session's start and that, a node may have changed more than once, and nobody was told.
+        """
+        if self._first is None:
+            return told
+        if not (self.heard or last):
+            return ()
+        first, self._first = self._first, None
+        opening = dict(first)
+        for group in reversed(told):
+            opening |= group
+        return opening, first, *told
 
     def _news(self) -> Iterable[Change]:
         last: dict[int, Reading] = {}

@@ -149,6 +149,7 @@ class Decoder:
             (place, _taker(point, where=f'instrument "{instrument.name}", points.{point.name}.type'))
             for place, point in zip(plan.points, instrument.points, strict=True)
         )
+        self._held = tuple(_held(point) for point in instrument.points)
         self._every = range(len(self._points))
         self._of: dict[int, list[int]] = {}
         for number, place in enumerate(plan.points):
@@ -179,8 +180,12 @@ class Decoder:
 
     def misfits(self, readings: Sequence[Reading]) -> list[int]:
         """Give the points, by index, whose value is of another type than the profile says."""
-        taken = ((number, readings[place], take) for number, (place, take) in enumerate(self._points))
-        return [number for number, reading, take in taken if judge(reading.status)[1] and take(reading) is _MISFIT]
+        doubtful = [
+            (number, readings[place], take)
+            for number, (place, take) in enumerate(self._points)
+            if type(readings[place].value) not in self._held[number]
+        ]
+        return [number for number, reading, take in doubtful if judge(reading.status)[1] and take(reading) is _MISFIT]
 
     def _snapshot(self, readings: Sequence[Reading], now: int, numbers: Sequence[int], at: int | None) -> Snapshot:
         values: list[Value | None] = [None] * len(self._points)
@@ -230,6 +235,15 @@ def _state(state: State, reading: Reading) -> int | None:
         return word
     low, high = state.bits
     return word >> low & (1 << high - low + 1) - 1
+
+
+def _held(point: Point) -> frozenset[type]:
+    """Give the types of values that always fit a point."""
+    if point.type == "bool":
+        return frozenset({bool})
+    if STRING_TYPE.fullmatch(point.type):
+        return frozenset({str})
+    return frozenset({int, float}) if point.type in _FLOATS else frozenset({int})
 
 
 def _taker(point: Point, *, where: str) -> Taker:

@@ -149,9 +149,9 @@ class OpcUaDriver:
         What was told before that and had no turn yet is kept for the next one.
         """
         for name, follower in () if self._open is None else self._open.followers.items():
-            if follower.changes.waiting:
-                snapshots = follower.changes.leave(self._now())
-                self._unread[name] = self._noted(self._asked[name].instrument, follower.changes, snapshots)
+            snapshots = follower.changes.leave(self._now())
+            if self._noted(self._asked[name].instrument, follower.changes, snapshots):
+                self._unread[name] = snapshots
         self._open = None
         await self._stack.aclose()
 
@@ -214,7 +214,7 @@ class OpcUaDriver:
         else:
             snapshots = await self._followed(line, asked)
         link = Link(session.client.uaclient, session.namespaces, session.limit)
-        return *await self.history.more(instrument, link), *snapshots
+        return [*await self.history.more(instrument, link), *snapshots]
 
     async def _followed(self, line: _Open, asked: Asked) -> Sequence[Snapshot]:
         instrument, name = asked.instrument, asked.instrument.name
@@ -227,7 +227,6 @@ class OpcUaDriver:
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
             first = await follower.begin()
-            self.history.note(instrument, dict(enumerate(follower.changes.known)), self._now())
             snapshots = *self._unread.pop(name, ()), first
             line.followers[name] = follower
             self._said[name] = follower.changes.known
@@ -384,12 +383,13 @@ def _reasons(asked: Asked, readings: Sequence[Reading]) -> Mapping[str, str]:
     """Give why points have no usable value, by name: no point can hold what the node is, or its status in one word."""
     points = asked.instrument.points
     reasons = {}
-    for place, point in zip(asked.plan.points, points, strict=True):
-        flag, _, _ = judge(readings[place].status)
+    told = ((readings[place], point) for place, point in zip(asked.plan.points, points, strict=True))
+    for reading, point in told:
+        flag = judge(reading.status)[0] if reading.status else None
         if flag is Flag.BAD_CONFIGURATION:
-            reasons[point.name] = misfit(point, readings[place])
+            reasons[point.name] = misfit(point, reading)
         elif flag is not None:
-            reasons[point.name] = ua.StatusCode(ua.UInt32(readings[place].status)).name
+            reasons[point.name] = ua.StatusCode(ua.UInt32(reading.status)).name
     for number in asked.decoder.misfits(readings):
         reasons[points[number].name] = misfit(points[number], readings[asked.plan.points[number]])
     return reasons

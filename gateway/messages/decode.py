@@ -34,4 +34,5 @@ def snapshot_of(instrument: Instrument, body: bytes) -> Snapshot:
         flags=flags,
         offsets={places[name]: offset for name, offset in offsets.items() if name in places},
         absent=frozenset(absent),
+        late=told.get("history", False),
     )

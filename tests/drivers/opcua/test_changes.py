@@ -263,3 +263,34 @@ def test_the_queue_of_a_node_holds_two_periods_of_samples(every, sampling, publi
     assert (found.publishing, found.queue) == (publishing, queue)
     assert found.keepalives * found.publishing >= 5_000 or found.publishing > 5_000
     assert found.lifetimes >= 3 * found.keepalives
+
+
+def test_what_ends_a_gap_is_what_the_subscription_told_first_of_each_node_and_the_read_before_it_was_delivered_too():
+    bench = Bench()
+    bench.changes.note(0, reading(2.0, 20))
+    bench.changes.note(1, reading(0.0))  # as it was read
+    bench.changes.note(0, reading(3.0, 30))
+    bench.changes.drain(NOW, 1.0)
+    opening, first, *rest = bench.changes.told
+    assert opening == {0: reading(2.0, 20), 1: reading(0.0), 2: reading(0.0)}
+    assert first == dict.fromkeys(range(3), reading(0.0))
+    assert rest == [{0: reading(2.0, 20)}, {0: reading(3.0, 30)}]
+    bench.changes.note(2, reading(4.0, 40))
+    bench.changes.drain(NOW, 2.0)
+    assert bench.changes.told == [{2: reading(4.0, 40)}]
+
+
+def test_before_a_subscription_told_anything_no_gap_ends_unless_the_session_does():
+    bench = Bench()
+    bench.changes.drain(NOW, 1.0)
+    assert not bench.changes.told
+    bench.changes.drain(NOW, 2.0, last=True)
+    assert list(bench.changes.told) == [dict.fromkeys(range(3), reading(0.0))] * 2
+
+
+def test_the_nodes_that_mean_something_else_now_are_given_once_though_their_next_value_follows_at_once():
+    bench = Bench()
+    bench.changes.note(0, reading(2.0, 20, status=0x4000))
+    bench.changes.note(0, reading(3.0, 30))
+    assert bench.changes.redefined() == {0}
+    assert bench.changes.redefined() == set()

@@ -3,17 +3,14 @@
 import asyncio
 
 import pytest
-from asyncua import Client, ua
+from asyncua import ua
 from asyncua.server.internal_session import InternalSession
-from support.node_opcua import URI as OTHERS
 from support.node_opcua import node, serving
-from support.opcua_park import T0, bare, datavalue, instrument, line, point
+from support.opcua_park import T0, bare, datavalue, followed, instrument, line, point
 
 from parkgate.config.flag import Flag
-from parkgate.drivers.opcua.codec import Reading
 from parkgate.drivers.opcua.driver import OpcUaDriver
-from parkgate.drivers.opcua.plan import plan
-from parkgate.drivers.opcua.properties import MOST_TRIES, Properties
+from parkgate.drivers.opcua.properties import MOST_TRIES
 
 pytestmark = pytest.mark.xdist_group("node-opcua")
 
@@ -264,40 +261,18 @@ async def test_analog_items_of_others_come_as_they_say_and_a_range_that_is_none_
 
 
 async def test_what_others_notify_as_changed_semantics_is_what_has_them_read_again(others):
-    tank = instrument(point("level", at=node("Level")))
-    properties, nodes = Properties(), plan(tank)
-    properties.add(tank, nodes)
-    async with asyncio.timeout(60), Client(others.url) as client:
-        space = await client.get_namespace_index(OTHERS)
-        changes = Notified()
-        subscription = await client.create_subscription(50, changes)
-        await subscription.subscribe_data_change(client.get_node(ua.NodeId("Level", space)))
+    tank = followed(point("level", at=node("Level")))
+    async with asyncio.timeout(60), driver(others.url, tank) as opened:
 
-        async def learn():
-            status = await changes.queue.get()
-            await properties.learn(client, {OTHERS: space}, tank.name, {0: Reading(2.5, status)}, {})
-            return status
+        async def becomes(*told):
+            snapshots = []
+            while said(opened.described(tank)) != [told]:
+                snapshots = await opened.read(tank)
+                await asyncio.sleep(0.01)
+            assert snapshots[-1].absent == frozenset(), "under another description all is told anew"
 
-        async def learn_changed():
-            while not await learn() & CHANGED:
-                pass
-
-        assert await learn() & CHANGED == 0
-        assert said(properties.described(tank.name)) == [("m", (0, 12))]
+        await becomes("m", (0, 12))
         await asyncio.to_thread(others.range, "Level", 0, 9)
-        await learn_changed()
-        assert said(properties.described(tank.name)) == [("m", (0, 9))]
+        await becomes("m", (0, 9))
         await asyncio.to_thread(others.units, "Level", MILLIMETRE, "mm")
-        await learn_changed()
-        assert said(properties.described(tank.name)) == [("mm", (0, 9))]
-        await subscription.delete()
-
-
-class Notified:
-    """What a subscription of asyncua's client calls: the status of each notification, in order."""
-
-    def __init__(self):
-        self.queue = asyncio.Queue()
-
-    def datachange_notification(self, node, value, data):
-        self.queue.put_nowait(data.monitored_item.Value.StatusCode.value)
+        await becomes("mm", (0, 9))

@@ -105,9 +105,11 @@ async def test_a_value_that_stands_still_is_not_forgotten_over_it(outbox):
     station.instrument = station.instrument.model_copy(update={"points": (point,)})
     station.judge = Judge.of(station.instrument, line.clock.monotonic)
     learning(line, *[(0, 100 + step) for step in range(9)])
+    recalled = station.judge.recalled
     flags = [body.get("invalid", {}).get("so2", {}).get("flag") for _, body in await line.run()]
     assert flags[:2] == [None, None]
     assert flags[-1] == "stale"
+    assert station.judge.recalled is recalled, "what was recalled from its history so far counts on as well"
 
 
 async def test_a_unit_that_differs_is_told_once(outbox, caplog):

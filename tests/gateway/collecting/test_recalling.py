@@ -33,7 +33,7 @@ class Remembering(Bench):
 
     def __init__(self, outbox, seconds, late=lambda name, now: (), answer=lambda name, now: 1.0, **more):
         super().__init__(outbox, seconds, answer, **more)
-        self.details = []
+        self.news_of_gaps = []
         wire, read = self.wire, self.wire.read
         wire.history = self.memory = Memory()
 
@@ -48,7 +48,7 @@ class Remembering(Bench):
         collector._recaller = type(collector._recaller)(wire, outbox, self.told_of)
 
     def told_of(self, name, subject, **detail):
-        self.details.append((name, subject, detail))
+        self.news_of_gaps.append((name, subject, detail))
 
     async def rows(self):
         return await self.outbox.read(0, 10**6, 10**6)
@@ -87,7 +87,7 @@ async def test_what_became_of_gaps_is_told_behind_what_fills_them(outbox, caplog
     bench = Remembering(outbox, 1.5, after(0), names=("a",))
     bench.memory.news["a"] = [Recalled(START, START + 5_000, 2), Recalled(START, START + 9_000, reason="empty")]
     await bench.run()
-    assert bench.details == [
+    assert bench.news_of_gaps == [
         ("history-filled", "a", {"from": START, "to": START + 5_000, "count": 2}),
         ("history-missing", "a", {"from": START, "to": START + 9_000, "reason": "empty"}),
     ]

@@ -13,6 +13,7 @@ from parkgate.drivers.snapshot import Snapshot
 from parkgate.gateway.agent import Agent, World
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.collecting.resuming import resume
+from parkgate.gateway.messages.encode import SnapshotEncoder, meta
 from parkgate.gateway.processing.derive import derivers
 
 
@@ -44,6 +45,9 @@ class Meter:
 
     def standing(self, instrument):
         return Standing()
+
+    def described(self, instrument):
+        return instrument
 
     async def identify(self, instrument):
         return None
@@ -104,3 +108,17 @@ async def test_where_nothing_was_stored_nothing_is_resumed(tmp_path, outbox):
     derive = derivers([about])
     await resume("xuwei/gw-01", [about], derive, outbox)
     assert derive["meter"].remembers
+
+
+async def test_what_came_out_of_a_history_is_not_counted_from(tmp_path, outbox):
+    (about,) = load_site(write(tmp_path, entry("meter"))).instruments
+    source = "xuwei/gw-01"
+    encoder = SnapshotEncoder(f"{source}/meter", outbox.epoch, meta(f"{source}/meter", about)[0], about)
+    derive = derivers([about])["meter"]
+    for at, total, late in ((1, 100.0, False), (5, 110.0, False), (3, 105.0, True)):  # an outage, and what filled it
+        snapshot = derive(Snapshot("meter", at, (1.0, total), late=late))
+        outbox.store(outbox.series("data", "meter"), at, lambda seq, low, it=snapshot: encoder(it, seq, low), late=late)
+    await outbox.commit()
+    again = derivers([about])
+    await resume(source, [about], again, outbox)
+    assert again["meter"](Snapshot("meter", 7, (1.0, 111.0))).values[2] == 1.0

@@ -375,3 +375,28 @@ def test_a_history_that_fills_an_outage_makes_its_minutes_valid():
     assert outage[1]["points"]["so2"]["avg"] == 4.0
     assert all(each["revision"] == 1 for each in outage)
     assert last["10min", START]["points"]["so2"]["n"] > 48
+
+
+def test_a_history_that_came_just_before_a_restart_fills_the_same_time():
+    def lasting(*, restart):
+        async def script(bench):
+            for second in range(0, 8 * 60, 10):
+                await bench.until(START + second * 1000)
+                out = 125 <= second < 365
+                bench.store(unread(ONE, START + second * 1000) if out else plain(second * 1000, 2.0))
+                if second == 370:
+                    for told in range(130, 360, 15):
+                        bench.store(plain(told * 1000, 4.0, late=True))
+                    if restart:
+                        await bench.end()
+                        await bench.start()
+            await bench.until(START + 10 * MINUTE + 5_000)
+            return newest(await bench.records("stats"))
+
+        return course(ONE, script, changes=True)
+
+    plainly, again = lasting(restart=False), lasting(restart=True)
+    minutes = [("1min", START + minute * MINUTE) for minute in range(6)]
+    assert [again[each]["points"] for each in minutes] == [plainly[each]["points"] for each in minutes]
+    ten_of_fifty = again["1min", START + 6 * MINUTE]["points"]["so2"]["avg"]  # nobody looked for ten seconds
+    assert ten_of_fifty == pytest.approx((10 * 4.0 + 40 * 2.0) / 50, abs=1e-4)
