@@ -56,6 +56,7 @@ PURE = (
     "drivers/opcua/legible.py",
     "drivers/opcua/looking.py",
     "drivers/opcua/naming.py",
+    "drivers/opcua/present.py",
     "drivers/opcua/probing.py",
     "drivers/opcua/space.py",
     "drivers/opcua/units.py",

@@ -117,7 +117,8 @@ async def test_nodes_become_the_values_and_flags_that_they_mean(name, tmp_path):
     instrument = instrument_of(name, tmp_path)
     judge, read, mistakes = Judge.of(instrument), [], []
     async with bare() as park:
-        park.space = await park.server.register_namespace("urn:parkgate:park")
+        uri = instrument.points[0].at.partition(";")[0].removeprefix("nsu=")
+        park.space = await park.server.register_namespace(uri)
         for case in cases_of(name):
             for node, held in case.holds.items():
                 kind = {bool: ua.VariantType.Boolean, int: ua.VariantType.Int32, float: ua.VariantType.Double}[

@@ -18,6 +18,7 @@ from dataclasses import replace
 from parkgate.config.site import Instrument
 from parkgate.drivers.opcua.codec import Decoder, Reading, overflowed, same, time_of
 from parkgate.drivers.opcua.plan import LONGEST_QUEUE, Pace
+from parkgate.drivers.opcua.present import Present
 from parkgate.drivers.opcua.semantics import CHANGED
 from parkgate.drivers.snapshot import Snapshot, full_every
 
@@ -53,17 +54,18 @@ class Changes:
         self._full_s = full_every(instrument) / 1000
         self._full_at = self._declare_at = float("-inf")
         self._applying: tuple[bool | None, ...] = ()
-        self._at = 0
+        self._present = Present()
         self._dropped = 0
 
     def begin(self, readings: Sequence[Reading], now: int, tick: float) -> Snapshot:
         """Give the first full snapshot, of a Read of every node."""
         self.known[:] = readings
         self._first = dict(enumerate(readings))
-        snapshot = self._decoder.decode(readings, now)
         self._applying = self._decoder.applying(readings)
-        self._at, self._full_at = snapshot.at, tick + self._full_s
-        return snapshot
+        self._full_at = tick + self._full_s
+        snapshot = self._decoder.decode(readings, now)
+        at = self._present.begin(snapshot.at, now)
+        return snapshot if at == snapshot.at else self._decoder.whole(readings, now, at)
 
     def note(self, place: int, reading: Reading) -> None:
         """Take what a node changed to, in the order in which the server told it."""
@@ -113,10 +115,18 @@ class Changes:
             self._dropped, self._declare_at = 0, tick + DECLARE_S
         return snapshots
 
+    def leave(self, now: int) -> list[Snapshot]:
+        """Give what was noted before the line is left: whether the rest still stands nobody knows.
+
+        What is missing is declared at once.
+        """
+        self._full_at, self._declare_at = float("inf"), float("-inf")
+        return self.drain(now, 0.0, last=True)
+
     def full(self, now: int, tick: float) -> Snapshot:
-        """Give a full snapshot of what is known."""
+        """Give a full snapshot of what is known, for the present: each point keeps its own time."""
         self._full_at = tick + self._full_s
-        return self._decoder.whole(self.known, now, self._at)
+        return self._decoder.whole(self.known, now, self._present.of(now))
 
     def _noted(self, told: Sequence[Mapping[int, Reading]], *, last: bool) -> Sequence[Mapping[int, Reading]]:
         """Give what was delivered, what ends a gap first: of each node what was told first by its subscription.
@@ -143,7 +153,7 @@ class Changes:
     def _report(self, at: int, group: Mapping[int, Reading], now: int, tick: float, *, due: bool) -> Snapshot | None:
         for place, reading in group.items():
             self.known[place] = reading
-        self._at = max(self._at, at)
+        self._present.hear(at, now)
         if not self._decoder.states.isdisjoint(group):
             applying = self._decoder.applying(self.known)
             due = due or applying != self._applying

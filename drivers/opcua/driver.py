@@ -33,6 +33,7 @@ from parkgate.drivers.opcua.follower import Asked, Follower
 from parkgate.drivers.opcua.history import History, Link
 from parkgate.drivers.opcua.misfits import misfit
 from parkgate.drivers.opcua.plan import endpoint, plan
+from parkgate.drivers.opcua.present import Present
 from parkgate.drivers.opcua.properties import Properties
 from parkgate.drivers.opcua.secure import LIBRARY, SecureClient, arm, not_admitted, reason
 from parkgate.drivers.opcua.session import (
@@ -99,6 +100,7 @@ class OpcUaDriver:
         self._application = None if line.security == "none" else _needed(application, line, where)
         self._own = ""
         self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
+        self._present = {instrument.name: Present() for instrument in instruments}
         self._properties = Properties()
         self.history = History(reading_of)
         for asked in self._asked.values():
@@ -147,7 +149,7 @@ class OpcUaDriver:
         What was told before that and had no turn yet is kept for the next one.
         """
         for name, follower in () if self._open is None else self._open.followers.items():
-            snapshots = follower.changes.drain(self._now(), self._clock(), last=True)
+            snapshots = follower.changes.leave(self._now())
             if self._noted(self._asked[name].instrument, follower.changes, snapshots):
                 self._unread[name] = snapshots
         self._open = None
@@ -204,7 +206,10 @@ class OpcUaDriver:
             readings = self._said[instrument.name] = await session.cycle(instrument.name, asked.plan)
             now = self._now()
             self.history.note(instrument, dict(enumerate(readings)), now)
-            snapshots: Sequence[Snapshot] = (asked.decoder.decode(readings, now),)
+            snapshot = asked.decoder.decode(readings, now)
+            if (at := self._present[instrument.name].read(snapshot.at, now)) != snapshot.at:
+                snapshot = asked.decoder.whole(readings, now, at)
+            snapshots: Sequence[Snapshot] = (snapshot,)
             await self._learn(session, instrument.name, readings)
         else:
             snapshots = await self._followed(line, asked)

@@ -113,9 +113,7 @@ class Follower:
         except ConnectionError:
             if not self.changes.waiting:
                 raise
-            return self.changes.drain(
-                self._now(), self._clock()
-            )  # what did come is told; the loss is, at the next turn
+            return self.changes.leave(self._now())  # what did come is told; the loss is, at the next turn
         again = bool(self._left) and self._clock() >= self._retry_at
         if again:
             await self._monitor()

@@ -13,7 +13,7 @@ from parkgate.gateway.processing.statistics import Plan, Standing
 PROOF = 180_000
 """Milliseconds for which a report proves that what stands still does: a full snapshot comes every minute."""
 STEP = 60_000
-"""Milliseconds: a full report that is older than the newest by more, and not late, shows a clock that was put back."""
+"""Milliseconds: a full report that is older by more, and neither late nor new, shows a clock that was put back."""
 LONGEST = 7_200_000
 """Milliseconds of silence that are looked at in one go; what was before has no holes that a history could fill."""
 FOLD = 10_000
@@ -133,13 +133,18 @@ class Reports:
     def _look(self, snapshot: Snapshot) -> None:
         """Take a report that tells more than new values: flags, times of points of their own, or of an earlier time."""
         at = snapshot.at
-        if not (snapshot.late or snapshot.absent) and at < self._newest - STEP:
+        if not (snapshot.late or snapshot.absent) and at < self._newest - STEP and not self._new(snapshot):
             self._put_back(at)
         if at > self._newest + PROOF:
             self._enter_all(self._newest + PROOF, NEVER)
         for number, measure in enumerate(self._plan.measures):
             if measure.place not in snapshot.absent:
                 self._tell(number, measure.place, snapshot)
+
+    def _new(self, snapshot: Snapshot) -> bool:
+        """Tell whether a point is newer than it was by its own time: an analyser tells what it sampled minutes ago."""
+        own = ((number, snapshot.at + snapshot.offsets.get(place, 0)) for place, number in self._numbers.items())
+        return any(at > self._own[number] for number, at in own)
 
     def _tell(self, number: int, place: int, snapshot: Snapshot) -> None:
         """Take what a report says of one point."""

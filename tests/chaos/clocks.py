@@ -115,7 +115,7 @@ async def _ended(
     account = await agent.stop(15)
     assert account, agent.errors
     stored = account["instruments"][NAME]["stored"]
-    await until(lambda: b"stopped" in platform.received[-1].payload)  # the last word, behind everything
+    await until(lambda: any(b'"stopped"' in each.payload for each in platform.received))  # behind every snapshot
     return Seen(steps, _snapshots(platform), _clock_events(platform), stored, fault, early)
 
 

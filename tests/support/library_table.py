@@ -28,6 +28,7 @@ KINDS = {
     "power-meter": ("Power meters and motor protection", "电力仪表与电动机保护"),
     "co2-capture": ("CO2 capture", "二氧化碳捕集"),
     "gate-counter": ("Gate counters", "出入口计数"),
+    "device": ("Devices that tell their health (OPC UA DI)", "自报健康状态的设备（OPC UA DI）"),
 }
 """The kinds of instruments, as `labels.kind` of a profile names them, in the order of the document."""
 

@@ -134,6 +134,30 @@ def test_a_heartbeat_tells_nothing_by_itself_and_its_instrument_is_told_in_full_
     assert (full.states, full.absent) == ((3,), frozenset())
 
 
+def test_what_stands_is_told_in_full_for_the_present_by_the_clock_of_its_source():
+    bench, changes = Bench(), Bench().changes
+    old = changes.begin([reading(float(place)) for place in range(3)], NOW + 3_600_000, 0.0)
+    assert (old.at, named(old)) == (NOW + 3_600_000, {place: (float(place), 0) for place in range(3)}), "an hour old"
+    bench.tell((0, 1.0, 40_000))  # its clock, or what tells of it, is 20 s behind
+    (full,) = bench.changes.drain(NOW + 60_000, 60.0)
+    assert (full.at - T0, named(full)) == (100_000, {0: (1.0, 40_000), 1: (0.0, 0), 2: (0.0, 0)})
+    (ahead,) = Bench().tell((0, 1.0, 500_000))
+    assert ahead.at == T0 + 500_000
+    bench.tell((0, 2.0, 500_000))
+    (full,) = bench.changes.drain(NOW + 200_000, 130.0)
+    assert full.at == T0 + 700_000, "its clock was set ahead"
+
+
+def test_what_waits_when_the_line_is_left_is_told_and_declared_and_nothing_is_said_to_stand():
+    bench = Bench()
+    bench.tell((0, 1.0, 1, OVERFLOW))
+    bench.changes.note(0, reading(2.0, 2, OVERFLOW))
+    bench.tick = 90.0
+    (left,) = bench.changes.leave(NOW)
+    assert (left.absent, left.values[0], left.dropped) == ({1, 2}, 2.0, 1)
+    assert bench.changes.leave(NOW) == []
+
+
 def test_a_source_whose_clock_is_set_back_is_told_with_its_times_and_the_newest_stays():
     bench = Bench()
     assert [named(each) for each in bench.tell((0, 1.0, 5_000), (0, 2.0, 50))] == [{0: (2.0, 50)}, {0: (1.0, 5_000)}]

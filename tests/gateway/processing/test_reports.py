@@ -178,6 +178,15 @@ def test_a_clock_that_is_put_back_counts_its_minute_twice():
     assert again["so2"].avg == pytest.approx(15.0, abs=0.1)
 
 
+def test_a_result_of_minutes_ago_puts_no_clock_back():
+    going = averager(point("flow", unit="m3/h", sum="m3"))
+    for minute in range(6):  # what stands is repeated each minute, as it was sampled at the beginning
+        going.take(full(minute * MINUTE, 60.0, offsets={0: -minute * MINUTE} if minute else {}), minute + 1)
+    closed(going, 5, kept := {})
+    going.take(full(2 * MINUTE, 60.0), 7)  # an analyser's result of a sample of three minutes ago
+    assert [each["flow"].amount for each in closed(going, 5, kept)] == [1.0] * 5
+
+
 @given(
     st.lists(
         st.tuples(st.integers(1, 599), st.floats(0, 100), st.floats(-10, 50)), max_size=12, unique_by=lambda e: e[0]
