@@ -188,6 +188,7 @@ class Agent:
         """Describe an instrument anew, in the outbox and to every uplink, before a row refers to it."""
         description = await self._described.anew(instrument, simulated=simulated)
         await self._trail.described(instrument, self.tell, simulated=simulated)
+        self._alarming.describe(instrument)
         for forwarder in self.forwarders:
             forwarder.describe(*description)
         return self._described.encoder(instrument)

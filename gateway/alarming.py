@@ -80,6 +80,11 @@ class Alarming:
         watch = self._watches.get(instrument.name)
         return None if watch is None else partial(self._take, watch)
 
+    def describe(self, instrument: Instrument) -> None:
+        """Go by an instrument as it is described from now on."""
+        if (watch := self._watches.get(instrument.name)) is not None:
+            watch.describe(instrument)
+
     def payload(self) -> bytes:
         """Give the payload of the retained set, as it stands now."""
         return alarms.standing(self._desk.clock.now(), self._standing.values())

@@ -214,6 +214,11 @@ class Watch:
     def __contains__(self, key: Key) -> bool:
         return key in self._by_key
 
+    def describe(self, instrument: Instrument) -> None:
+        """Go by the ranges that an instrument has told by now; what stands, and what runs, is as it was."""
+        for each in self._watched:
+            each.level = _level(instrument.quantities[each.place], each.alarm, each.window)
+
     def take(self, snapshot: Snapshot, now: float) -> Sequence[Transition]:
         """Give what a judged snapshot changes. One of the past changes nothing: it says nothing of now."""
         if snapshot.late:
