@@ -125,7 +125,8 @@ async def test_a_cut_network_is_filled_with_the_times_of_the_source_and_where_th
         live = snapshots(received, name, "data") + [
             each for each in snapshots(received, name, "backfill") if not each.get("history")
         ]
-        assert {each["ts"] for each in live if each["values"]} == {since, since + 1_000 * CUT}
+        measured = {each["ts"] + each.get("offsets", {}).get("level", 0) for each in live if each["values"]}
+        assert measured == {since, since + 1_000 * CUT}
         assert any(each["invalid"]["level"] == {"flag": "no-communication"} for each in live if not each["values"])
         assert not any(each.get("history") for each in live)
     assert filled(received, "bare") == []

@@ -8,7 +8,10 @@ Each point keeps its own time.
 from __future__ import annotations
 
 APART = 60_000
-"""Milliseconds: what comes later is an old value (of an analyser, of a memory), and shows no slow clock."""
+"""Milliseconds: what comes later is an old value (of an analyser, of a memory), and shows no slow clock.
+
+What is further ahead says that a clock is wrong, perhaps ours, which will be set: it is not to be added to that then.
+"""
 
 
 class Present:
@@ -27,7 +30,7 @@ class Present:
 
     def hear(self, at: int, now: int) -> None:
         """Take the time of something new."""
-        self._newest, self._behind = max(self._newest, at), now - at if now - at <= APART else 0
+        self._newest, self._behind = max(self._newest, at), now - at if abs(now - at) <= APART else 0
 
     def read(self, at: int, now: int) -> int:
         """Take the newest time of a reading, which may say nothing new; give that of its snapshot."""

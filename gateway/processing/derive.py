@@ -105,7 +105,7 @@ class Deriver:
     The values of totalisers last until the agent ends; `resume` gives it those that were stored before.
     """
 
-    __slots__ = ("_history", "_instrument", "_kept", "_shelf", "_steps")
+    __slots__ = ("_history", "_instrument", "_kept", "_live", "_shelf", "_steps", "_until")
 
     def __init__(
         self, instrument: Instrument, shelf: Shelf, places: Mapping[str, Mapping[str, int]], wanted: set[int]
@@ -113,6 +113,9 @@ class Deriver:
         self._instrument = instrument
         self._shelf = shelf
         self._history = Shelf()
+        self._live = self._until = (
+            0  # the newest time that was told live, and what it was when this outage began to be filled
+        )
         self._steps = tuple(_step(each, instrument, places) for each in instrument.derived)
         own = {source.place for step in self._steps for _, source in step.sources if not source.instrument}
         self._kept = tuple(sorted(own | wanted)) if instrument.protocol == "opcua" else tuple(sorted(wanted))
@@ -123,6 +126,7 @@ class Deriver:
             if self._kept and not snapshot.late:
                 self._keep(self._shelf, snapshot)
             return snapshot
+        self._look(snapshot)
         values = list(snapshot.values)
         flags, uncertain, absent = dict(snapshot.flags), set(snapshot.uncertain), set(snapshot.absent)
         told = self._history if snapshot.late else self._shelf
@@ -140,6 +144,14 @@ class Deriver:
         if self._kept:
             self._keep(told, derived)
         return derived
+
+    def _look(self, snapshot: Snapshot) -> None:
+        """Forget what the history of an outage said where the next one is filled: much was told in between."""
+        if not snapshot.late:
+            self._live = max(self._live, snapshot.at)
+        elif snapshot.at > self._until:
+            self._history.readings.clear()
+            self._until = self._live
 
     def resume(self, stored: Mapping[str, object]) -> bool:
         """Go on from the values of a stored snapshot, by point, and tell whether nothing is left to be resumed.

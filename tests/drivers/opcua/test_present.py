@@ -28,6 +28,12 @@ def test_a_first_reading_that_is_old_is_of_the_present_and_one_of_the_future_sta
     assert Present().read(T0 + HOUR, T0) == T0 + HOUR
 
 
+def test_our_own_clock_that_is_set_moves_no_time_into_the_future():
+    present = Present()
+    assert present.read(T0, 5_000) == T0, "a gateway that woke up in 1970"
+    assert present.read(T0, T0 + 9_000) == T0 + 9_000
+
+
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.booleans()), max_size=20), st.integers(-APART, HOUR))
 def test_readings_by_a_clock_that_is_not_ours_go_forward_with_it(turns, apart):
     present, now, source, before = Present(), T0, T0 + apart, 0

@@ -215,6 +215,17 @@ def test_a_computed_point_without_a_result_says_nothing_unless_an_input_is_beyon
     assert read(1.0, 5.0) == ["latched"]
 
 
+def test_a_range_that_becomes_known_later_counts_and_what_stands_goes_on():
+    bench = Bench(alarm(above=10), alarm("rise", rate=5, per=60_000), alarm("low", below=2), span=None)
+    bench.read(1.0)
+    assert bench.states == {"high": "normal", "rise": "normal", "low": "unacknowledged"}
+    known = bench.instrument.points[0].model_copy(update={"range": (0.0, 100.0)})
+    bench.watch.describe(bench.instrument.model_copy(update={"points": (known,)}))
+    assert bench.read(-0.5, Flag.OUT_OF_RANGE) == [], "below the range that its server told it is no gas"
+    (rise,) = bench.read(6.5)[:1]
+    assert rise["alarm"] == "rise", "its window was not begun anew"
+
+
 def test_what_the_instrument_was_not_asked_for_changes_nothing():
     bench = Bench(alarm(above=10, delay="2s"))
     bench.read(HIGH)

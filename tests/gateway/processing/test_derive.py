@@ -241,6 +241,18 @@ def test_history_is_computed_with_history_and_not_with_what_is_now(tank):
     assert told(tank, derive(report(tank, 6.0, None, None, at=9_500)))["gap"] == 4.0
 
 
+def test_what_the_history_of_one_outage_said_is_not_computed_with_that_of_the_next(tank):
+    derive = derivers([tank])["tank"]
+    derive(report(tank, 5.0, 2_000.0, 1.0, at=5_000))
+    derive(report(tank, None, 500.0, None, at=1_000, late=True))
+    derive(report(tank, 5.0, None, None, at=6_000))
+    assert told(tank, derive(report(tank, 1.0, None, None, at=4_000, late=True)))["gap"] == 0.5, "filled by turns"
+    derive(unread(tank, 9_000))
+    derive(report(tank, 5.0, 2_000.0, 1.0, at=20_000))
+    assert told(tank, derive(report(tank, 1.0, None, None, at=8_000, late=True)))["gap"] is None
+    assert told(tank, derive(report(tank, None, 250.0, None, at=8_500, late=True)))["gap"] == 0.75
+
+
 # Totalisers
 
 
