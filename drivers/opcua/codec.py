@@ -87,8 +87,9 @@ _INTEGERS = MappingProxyType(
 )
 _FLOATS = frozenset({"float32", "float64", "double"})
 _TEXT_BYTES = 255
-_LAST_TIME = 253_402_214_400_000
-"""From the last day of 9999 on a time says "none" (OPC 10000-6, 5.2.2.5), as the year 1601 does at the other end."""
+_LAST_TIME = 253_370_764_800_000
+"""The last day of 9999 says "none" (OPC 10000-6, 5.2.2.5), as the year 1601 does at the other end; all of that year is
+taken so, since the hour and the day that a time lies in must have an end as well."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -307,10 +307,10 @@ class Collector:
             station.series, snapshot.at, lambda seq, low: encode(snapshot, seq, low, unsynced=unsynced),
             late=snapshot.late, mark=mark,
         )  # fmt: skip
-        if row:  # what was rejected never had a number: it counts nowhere
-            self._average(snapshot, row)
         if station.watch is not None:
             station.watch(snapshot)
+        if row:  # what was rejected never had a number: it counts nowhere
+            self._average(snapshot, row)
 
     def _declare(self, station: Station, dropped: int) -> None:
         """Say that changes of an instrument were never told to us."""
