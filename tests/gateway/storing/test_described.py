@@ -82,7 +82,7 @@ async def test_one_whose_unit_is_learnt_is_today_and_its_rows_refer_to_that(outb
     name, rev, payload = (await described.needed(10**9))[1]
     assert (name, json.loads(payload)["points"]["so2"]) == (
         "a",
-        {"unit": "mg/m3", "type": "float32", "range": [0, 300]},
+        {"unit": "mg/m3", "type": "float32", "ucum": "mg/m3", "unece": "GP", "range": [0, 300]},
     )
     assert json.loads(described.encoder(learnt)(Snapshot("a", 1, (1.0,)), 1, 1))["rev"] == rev
     assert "simulated" not in json.loads(payload)
