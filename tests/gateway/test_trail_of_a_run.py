@@ -94,6 +94,9 @@ class Wire:
     def standing(self, instrument):
         return Standing()
 
+    def described(self, instrument):
+        return instrument
+
     async def identify(self, instrument):
         return None
 
