@@ -111,8 +111,11 @@ class Trail:
 
 
 def site_configuration(source: str, site: Site) -> str:
-    """Give the configuration of the gateway itself as text: all of the site but its instruments, secrets by name."""
-    said = site.model_dump(exclude={"instruments", "path"})
+    """Give the configuration of the gateway itself as text: all of the site but its instruments, secrets by name.
+
+    Where the files lie is no part of it: that changes the meaning of no value.
+    """
+    said = site.model_dump(exclude={"instruments": True, "path": True, "gateway": {"data"}})
     return source + json.dumps(said, default=str)
 
 
