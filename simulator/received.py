@@ -22,6 +22,7 @@ class Snapshot:
     live: bool
     values: Mapping[str, Value]
     flags: Mapping[str, str]
+    offsets: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -84,7 +85,9 @@ def _snapshot(record: object, arrived: int, *, live: bool) -> Snapshot | None:
         flags[point] = str(why.get("flag", ""))
         if "value" in why:
             read[point] = why["value"]
-    return Snapshot(epoch, seq, ts, arrived, live, read, flags)
+    own = record.get("offsets", {})
+    offsets = {point: each for point, each in own.items() if isinstance(each, int)} if isinstance(own, dict) else {}
+    return Snapshot(epoch, seq, ts, arrived, live, read, flags, offsets)
 
 
 def _digits(meta: object) -> dict[str, int]:

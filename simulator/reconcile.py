@@ -108,7 +108,11 @@ def judge(
         for point, flag in snapshot.flags.items():
             if point in rules.derived:
                 continue
-            found = None if flag in excused else _found(snapshot, point, around, rules.digits.get(point))
+            then = around
+            if offset := snapshot.offsets.get(point):  # a repeat: what was shown at its own time, and stood since
+                first = max(0, bisect_right(times, snapshot.ts + offset - rules.slack) - 1)
+                then = truth[first : bisect_right(times, snapshot.ts + rules.slack)]
+            found = None if flag in excused else _found(snapshot, point, then, rules.digits.get(point))
             if found is not None:
                 findings.append(found)
             elif flag:
