@@ -60,7 +60,15 @@ def _wrap(point: Point) -> float | None:
 
 def shapes_of(instrument: Instrument, given: Mapping[str, Shape]) -> dict[str, Shape]:
     """Give every point of an instrument its shape: the scenario's, else a plausible one."""
-    return {point.name: given.get(point.name) or default_shape(point) for point in instrument.points}
+    normal = normal_states(instrument)
+    words = {state.at: normal[state.at] for state in instrument.states if state.equals and state.bits is None}
+
+    def usual(point: Point) -> Shape:
+        """Give what a point shows by itself: one that is a state's register, that nothing is wrong."""
+        word = next((word for at, word in words.items() if _same(instrument, at, point.at)), None)
+        return default_shape(point) if word is None else Steady(value=word * point.scale + point.offset)
+
+    return {point.name: given.get(point.name) or usual(point) for point in instrument.points}
 
 
 def shown(point: Point, value: Value) -> Value:

@@ -71,8 +71,10 @@ async def test_an_instruments_points_all_stand_in_values_or_invalid(park, tmp_pa
         for message in platform.received:
             if leaf(message).startswith("data/"):
                 snapshot = models.Snapshot.model_validate_json(message.payload)
-                points = set(metas[leaf(message).split("/")[1]].points)
-                assert set(snapshot.values) | set(snapshot.invalid) == points
+                meta = metas[leaf(message).split("/")[1]]
+                points, changes = set(meta.points), meta.report == "change"
+                told = set(snapshot.values) | set(snapshot.invalid)
+                assert told == points or (changes and snapshot.seq > 1 and told < points)
                 assert not set(snapshot.values) & set(snapshot.invalid)
 
 
@@ -149,7 +151,7 @@ async def test_one_dead_instrument_of_ten_stands_as_no_communication_and_the_nin
     assert by_name["gas-9"]["state"] == "silent"
     assert "gas-9" not in {name for name, each in by_name.items() if each["state"] == "answering"}
     assert len([each for each in by_name.values() if each["state"] == "answering"]) == 9
-    turns = {name: each["seq"] for name, each in by_name.items()}
+    turns = {name: each["seq"] for name, each in by_name.items() if name.startswith("gas")}  # of one period
     dead_ones = turns.pop("gas-9")
     assert max(turns.values()) - min(turns.values()) <= 3, "nobody lost turns to the dead one"
     assert dead_ones >= max(turns.values()) // 2, "nor did it lose its own"
