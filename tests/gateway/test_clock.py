@@ -4,6 +4,7 @@ import asyncio
 import time
 
 import pytest
+
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.commands.run import loop_factory
 
