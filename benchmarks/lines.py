@@ -16,8 +16,8 @@ from serial_port import BITS, QUESTION
 
 HERE = Path(__file__).parent
 SECONDS = 15.0
-SETTLED = 6
-"""Answers of each unit before the figures are taken: what it is, then turns."""
+SETTLED = 12
+"""Answers of each unit before the figures are taken: what it is, then turns; the agent tidied its memory once."""
 STATE = '[[state]]\nat = "holding 0"\nequals = 1\nflag = "fault"\n'
 
 

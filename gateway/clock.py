@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import ctypes
+import heapq
+import itertools
 import time
 from pathlib import Path
 from typing import Protocol
@@ -34,7 +36,16 @@ class Clock(Protocol):
 
 
 class SystemClock:
-    """The machine's clocks."""
+    """The machine's clocks.
+
+    Whoever sleeps until the same moment is woken by one timer, in one round of the loop: the lines of a site are due
+    together, and all their questions leave before the first answer is worked on. One clock serves one loop at a time.
+    """
+
+    def __init__(self) -> None:
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._count = itertools.count()
+        self._timer: asyncio.TimerHandle | None = None
 
     def now(self) -> int:
         """Give the wall clock, milliseconds UTC."""
@@ -45,10 +56,34 @@ class SystemClock:
         return time.monotonic()
 
     async def sleep(self, seconds: float) -> None:
-        """Wait at least so long: a timer of uvloop may fire up to 1.2 ms early, so the deadline is looked at again."""
-        deadline = time.monotonic() + seconds
-        while (left := deadline - time.monotonic()) > 0:  # noqa: ASYNC110  # it waits for a time, not for an event
-            await asyncio.sleep(left)
+        """Wait at least so long."""
+        if seconds <= 0:
+            return
+        woken = asyncio.get_running_loop().create_future()
+        if self._sleepers and self._sleepers[0][2].get_loop() is not woken.get_loop():
+            self._sleepers.clear()  # they slept in a loop that is gone
+        sleeper = (time.monotonic() + seconds, next(self._count), woken)
+        heapq.heappush(self._sleepers, sleeper)
+        if self._sleepers[0] is sleeper:
+            self._set()
+        await woken
+
+    def _set(self) -> None:
+        """Set the timer for whoever sleeps shortest."""
+        if self._timer is not None:
+            self._timer.cancel()
+        until, _, woken = self._sleepers[0]
+        self._timer = woken.get_loop().call_later(max(0.0, until - time.monotonic()), self._ring)
+
+    def _ring(self) -> None:
+        """Wake all whose time has come; a timer of uvloop may fire up to 1.2 ms early, so the time is looked at."""
+        self._timer, now = None, time.monotonic()
+        while self._sleepers and (self._sleepers[0][0] <= now or self._sleepers[0][2].done()):
+            woken = heapq.heappop(self._sleepers)[2]
+            if not woken.done():  # else whoever slept was cancelled
+                woken.set_result(None)
+        if self._sleepers:
+            self._set()
 
     def synchronised(self) -> bool | None:
         """Tell whether the kernel takes the clock for synchronised; None where it does not say.

@@ -182,7 +182,7 @@ class Connection:
 
     @property
     def last(self) -> float:
-        """Give when the last byte of a serial line came, by the monotonic clock."""
+        """Give when the last byte of a serial line came, by the monotonic clock; what is there is taken first."""
         if self._port is not None:
             self._port.take()
         return self._framer.last if isinstance(self._framer, _Rtu) else 0.0
@@ -208,10 +208,10 @@ class Connection:
             transport, _ = await asyncio.wait_for(self._client.ctx.call_create(), self._line.timeout / 1_000)
             self._client.ctx.transport = transport
             self._open = True
-            if self._endpoint.device:
-                self._port = Port(cast("Transport", transport), self._missing)
             if self._line.rs485 is not None:
                 _drive(transport, self._line)
+            if self._endpoint.device:  # last: it holds a timer, which a port that is refused must not leave behind
+                self._port = Port(cast("Transport", transport), self._missing)
         except (OSError, ValueError, termios.error) as error:  # the last where the port lacks a parity: no OSError
             self._client.close()
             raise self._unreachable(error) from None

@@ -10,7 +10,6 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 
 _MONOTONIC, _NONBLOCK, _CLOEXEC = 1, os.O_NONBLOCK, 0o2000000
 _NANO = 1_000_000_000
@@ -71,9 +70,11 @@ class Pause:
             self._fd = -1
 
     def _fired(self) -> None:
-        with suppress(BlockingIOError):  # set again since the loop saw it fire
+        try:
             os.read(self._fd, 8)
-            self._due()
+        except BlockingIOError:  # set again since the loop saw it fire
+            return
+        self._due()
 
     def _due(self) -> None:
         then, self._then = self._then, None

@@ -123,6 +123,7 @@ class Still(SystemClock):
     """A clock that stands, and goes on when it is told."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.seconds = 1_000.0
 
     def now(self) -> int:

@@ -20,6 +20,7 @@ class Hasty(SystemClock):
     """The machine's clock, but nobody waits between two connections: each wait sets it ahead instead."""
 
     def __init__(self):
+        super().__init__()
         self.waits = []
         self.ahead = 0.0
 

@@ -66,6 +66,21 @@ async def test_a_port_without_rs485_says_to_leave_it_out():
         assert "cannot switch an RS-485 transmitter" in await refusal(wire.url, rs485=Rs485())
 
 
+def descriptors():
+    return len([*Path("/proc/self/fd").iterdir()])
+
+
+async def test_a_port_that_is_refused_again_and_again_leaves_no_descriptor_behind():
+    async with SerialWire() as wire:
+        await refusal(wire.url, rs485=Rs485())
+        await asyncio.sleep(0)
+        before = descriptors()
+        for _ in range(3):
+            await refusal(wire.url, rs485=Rs485())
+        await asyncio.sleep(0)
+        assert descriptors() == before
+
+
 @pytest.mark.root
 async def test_a_port_that_the_user_may_not_open_names_the_group(tmp_path, monkeypatch):
     def forbidden(*_args, **_more):
