@@ -27,7 +27,8 @@ def judged(truth: Truth, received: Received, rules: Rules) -> list[Judgement]:
         judge(
             name, longest(every, received, name), tuple(truth.shown(name)), received.of(name), received.again[name],
             replace(
-                rules, digits=received.digits.get(name, {}), derived=received.derived.get(name, frozenset())
+                rules, digits=received.digits.get(name, {}), derived=received.derived.get(name, frozenset()),
+                remembers=name in received.changes,
             ),
         )
         for name, every in truth.instruments.items()

@@ -31,9 +31,10 @@ class Rules:
 
     `slack`: how far the truth is looked at around `ts`; `recovery`: for how long behind a trouble of the wire a point
     may still be without a value; `late`: when a live snapshot is; `digits` by point, how values were rounded;
-    `derived`: the points that the gateway computes, of which the truth knows nothing. `until` (ms UTC) snapshots are
-    due: to the end of the truth, if it is not given. They are due from the first one on, since a gateway may start
-    behind its park.
+    `derived`: the points that the gateway computes, of which the truth knows nothing. `remembers`: the instrument gives
+    its values with their own times, so what it measured while nobody heard it comes later, and need not be flagged.
+    `until` (ms UTC) snapshots are due: to the end of the truth, if it is not given. They are due from the first one on,
+    since a gateway may start behind its park.
     """
 
     slack: int = 1_500
@@ -41,6 +42,7 @@ class Rules:
     late: int = 5_000
     digits: Mapping[str, int] = field(default_factory=dict)
     derived: frozenset[str] = frozenset()
+    remembers: bool = False
     until: int | None = None
 
 
@@ -112,7 +114,7 @@ def judge(
             if offset := snapshot.offsets.get(point):  # a repeat: what was shown at its own time, and stood since
                 first = max(0, bisect_right(times, snapshot.ts + offset - rules.slack) - 1)
                 then = truth[first : bisect_right(times, snapshot.ts + rules.slack)]
-            found = None if flag in excused else _found(snapshot, point, then, rules.digits.get(point))
+            found = None if flag in excused else _found(snapshot, point, then, rules)
             if found is not None:
                 findings.append(found)
             elif flag:
@@ -170,17 +172,17 @@ def _gaps(every: int, came: Sequence[int], end: int) -> list[tuple[int, int]]:
     return [(ts, count) for ts, count in found if count > 0]
 
 
-def _found(snapshot: Snapshot, point: str, around: Sequence[Shown], digits: int | None) -> Finding | None:
+def _found(snapshot: Snapshot, point: str, around: Sequence[Shown], rules: Rules) -> Finding | None:
     """Give what is wrong with a point of a snapshot; None if some moment explains it."""
     found = None
     for shown in around:
-        found = _unlike(snapshot, point, shown, digits)
+        found = _unlike(snapshot, point, shown, rules)
         if found is None:
             break
     return found
 
 
-def _unlike(snapshot: Snapshot, point: str, shown: Shown, digits: int | None) -> Finding | None:
+def _unlike(snapshot: Snapshot, point: str, shown: Shown, rules: Rules) -> Finding | None:
     """Give how a point differs from what an instrument showed at a moment."""
     flag, value = snapshot.flags[point], snapshot.values.get(point)
     kinds = [KINDS[kind] for kind in shown.troubles]
@@ -193,10 +195,11 @@ def _unlike(snapshot: Snapshot, point: str, shown: Shown, digits: int | None) ->
         return None
     if flag and flag not in states:
         return Finding(snapshot.ts, point, say("flag {flag}, and it was fine", flag=flag), flag=True)
-    if not flag and (states or any(kind.must for kind in whole)):
+    unheard = not rules.remembers and any(kind.must for kind in whole)
+    if not flag and (states or unheard):
         why = " ".join((*sorted(states), *shown.troubles))
         return Finding(snapshot.ts, point, say("flag missing: {why}", why=why), flag=True)
-    if value is None or point not in shown.values or _alike(value, shown.values[point], digits):
+    if value is None or point not in shown.values or _alike(value, shown.values[point], rules.digits.get(point)):
         return None
     return Finding(snapshot.ts, point, say("{value}, and not {shown}", value=value, shown=shown.values[point]))
 

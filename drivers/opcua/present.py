@@ -13,6 +13,9 @@ APART = 60_000
 What is further ahead says that a clock is wrong, perhaps ours, which will be set: it is not to be added to that then.
 """
 
+AHEAD = 2_000
+"""Milliseconds: who was further ahead of our clock, and says something older, had his clock set back."""
+
 
 class Present:
     """How far an instrument's clock is behind ours, by the newest that it said; all in ms UTC."""
@@ -30,11 +33,12 @@ class Present:
 
     def hear(self, at: int, now: int) -> None:
         """Take the time of something new."""
-        self._newest, self._behind = max(self._newest, at), now - at if abs(now - at) <= APART else 0
+        self._newest = at if self._newest > now + AHEAD else max(self._newest, at)
+        self._behind = now - at if abs(now - at) <= APART else 0
 
     def read(self, at: int, now: int) -> int:
         """Take the newest time of a reading, which may say nothing new; give that of its snapshot."""
-        if at <= self._newest:
+        if at == self._newest or at < self._newest <= now + AHEAD:
             return self.of(now)
         if not self._newest:
             return self.begin(at, now)

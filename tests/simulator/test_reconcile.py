@@ -122,6 +122,17 @@ def test_under_a_trouble_of_the_wire_there_is_no_value_and_saying_so_is_right():
     assert judged(truth, made_up).misflagged >= 8
 
 
+def test_what_an_instrument_remembers_of_a_silence_comes_later_and_only_a_wrong_value_is_wrong():
+    remembering = Rules(slack=400, recovery=2_000, remembers=True)
+    truth = [shown(n, float(n), troubles=["silent"] if 5 <= n < 15 else []) for n in range(20)]
+    _, remembered = days(20)
+    assert judged(truth, remembered, remembering).right
+    remembered[9] = came(9.2, 4.0)
+    assert judged(truth, remembered, remembering).wrong == 1
+    flagged = [shown(n, float(n), {"p": frozenset({"fault"})}, ["silent"]) for n in range(20)]
+    assert judged(flagged, remembered, remembering).misflagged == 20, "what its states say must be said all the same"
+
+
 def test_a_period_that_a_trouble_took_is_unreadable_and_not_missing():
     truth = [shown(n, float(n), troubles=["late"] if 5 <= n < 12 else []) for n in range(20)]
     _, snapshots = days(20)

@@ -34,6 +34,14 @@ def test_our_own_clock_that_is_set_moves_no_time_into_the_future():
     assert present.read(T0, T0 + 9_000) == T0 + 9_000
 
 
+def test_an_instrument_whose_clock_was_ahead_and_is_set_right_is_of_its_right_time_again():
+    present = Present()
+    assert present.read(T0 + HOUR, T0) == T0 + HOUR
+    right = [present.read(T0 + 1_000 * n, T0 + 1_000 * n + 20) for n in range(1, 5)]
+    assert right == [T0 + 1_000 * n for n in range(1, 5)]
+    assert present.of(T0 + 9_020) == T0 + 9_000, "and what it repeats stands now"
+
+
 @given(st.lists(st.tuples(st.integers(0, 10_000), st.booleans()), max_size=20), st.integers(-APART, HOUR))
 def test_readings_by_a_clock_that_is_not_ours_go_forward_with_it(turns, apart):
     present, now, source, before = Present(), T0, T0 + apart, 0
