@@ -149,7 +149,8 @@ class Statistics:
                 continue
             kept = await self._kept(name, base, start) if start < course.newest else None
             if kept is None and start < course.cursor and start not in course.averager.open:
-                course.averager.drop(start)  # only what stands from before it came late, and it is not kept any more
+                course.averager.drop(start)  # something came late for it, and it is not kept any more
+                late.append(start)
                 continue
             if kept is None or start in course.averager.waiting():
                 await self._close_interval(course, start, kept, now)

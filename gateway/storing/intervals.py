@@ -64,7 +64,11 @@ class Intervals:
         rows = self._connection.execute("SELECT * FROM interval")
         return [Kept(*row[:-1]) for row in rows if whole("interval", *row)]
 
-    def forget(self, before: int) -> None:
-        """Forget the intervals that began before a time."""
+    def forget(self, before: int, *, parts: bool = False) -> bool:
+        """Forget the intervals that began before a time, or only the parts of hours; tell whether there were any."""
         with Transaction(self._connection):
-            self._connection.execute("DELETE FROM interval WHERE start < ?", (before,))
+            return self._connection.execute(_PARTS if parts else _ALL, (before,)).rowcount > 0
+
+
+_ALL = "DELETE FROM interval WHERE start < ?"
+_PARTS = "DELETE FROM interval WHERE start < ? AND period NOT IN ('1h', '1d')"

@@ -42,6 +42,8 @@ AGEING = 30.0
 """Seconds between two looks at the ages."""
 PAGES = 512
 """Pages given back to the file system after a pass."""
+_HOUR, _TODAY = 65 * 60_000, 25 * 3_600_000
+"""Milliseconds: the running hour is made of parts that began within the first, the running day of hours within both."""
 _DAY = 86_400.0
 Tell = Callable[..., int]
 """Store an event: `tell(name, subject, **detail)`; gives the row that it will be."""
@@ -117,7 +119,17 @@ class Keeper:
         over = rows_over(used, allowed, newest - oldest[0][0] + 1 if oldest else 0)
         if not over:
             return False
-        return await self._remove(to_remove(await self._candidates(over), over), "disk-budget")
+        chosen = to_remove(await self._candidates(over), over)
+        if any(row.lacking for row in chosen) and await self._intervals_go():
+            return True
+        return await self._remove(chosen, "disk-budget")
+
+    async def _intervals_go(self) -> bool:
+        """Forget the intervals that only late values might correct: they go before records; tell if there were any."""
+        now = self._trusted()
+        parts = await self._outbox.ask(lambda database: database.intervals.forget(now - _HOUR, parts=True))
+        hours = await self._outbox.ask(lambda database: database.intervals.forget(now - _TODAY))
+        return parts or hours
 
     async def _candidates(self, count: int) -> list[Stored]:
         """Give at least `count` rows that may go, if there are so many, of the lowest ranks first."""
@@ -191,11 +203,12 @@ class Keeper:
             return False
         said = await self._declared_by(gone)
         again = merged(said.values())
-        if len(again) >= len(said):  # as many events would have to say it again: no room is won by it
-            gone, again = [row for row in gone if row.id not in said], []
+        declared = [*self._expired(gone, reason), *again]
+        if len(again) >= len(said) or (said and len(declared) >= len(gone)):  # no room is won by saying it again
+            gone = [row for row in gone if row.id not in said]
+            declared = [*self._expired(gone, reason)]
         if not gone:
             return False
-        declared = [*self._expired(gone, reason), *again]
         rows = [row.id for row in gone]
         now = self._trusted()
         lacking = set(chain.from_iterable(row.lacking for row in gone))

@@ -25,6 +25,7 @@ from parkgate.gateway.forwarding.refusals import (
     refused,
     unreachable,
 )
+from parkgate.gateway.storing.reader import LATELY
 
 DOORS = ("timeout", "hung-up", 0x80, 0x84, 0x87, 0x88, 0x97, 0x9A, 0x9F)
 """How a broker may turn a CONNECT away: never answered, closed, or refused with a reason code."""
@@ -38,7 +39,8 @@ Taken = Callable[[str, str, bytes, int], None]
 class Broker:
     """One platform: `link` is up, cut or black; `acks` as they should be, lost or late; `code` what it refuses with.
 
-    `poison` tells of a payload whether it is one that the broker will never take.
+    `poison` tells of a payload whether it is one that the broker will never take. `back` is told when it takes the
+    first one in a day.
     """
 
     name: str
@@ -55,6 +57,7 @@ class Broker:
     poison: Callable[[bytes], bool] = lambda _: False
     retained: dict[str, bytes] = field(default_factory=dict)
     reached: float = float("-inf")
+    back: Callable[[], None] = lambda: None
     connections: list[Connection] = field(default_factory=list)
 
     def cut(self) -> None:
@@ -208,6 +211,8 @@ class Connection:
         mid, code = self._down.popleft()
         self._waiting.discard(mid)
         if code < _REFUSED:
+            if self._loop.time() - self._broker.reached >= LATELY / 1000:
+                self._broker.back()
             self._broker.reached = self._loop.time()
         try:
             self._on_ack(mid, code)

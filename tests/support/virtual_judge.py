@@ -76,6 +76,13 @@ class Judge:
                 assert not gaps, f"low {low} of {series} passes {gaps}, which {name} never had"
             platform.floors[series] = max(floor, low)
 
+    def back(self, uplink: str, outbox: Outbox) -> None:
+        """Take note of `low` as it stands when a platform is reached that did not hold it for a day."""
+        floors = self.platforms[uplink].floors
+        for each in outbox.by_id.values():
+            series = (each.kind, each.instrument, each.epoch)
+            floors[series] = max(floors.get(series, 1), each.low)
+
     def seen(self, uplink: str, topic: str, payload: bytes, code: int) -> None:
         """Enter what a gateway sent (code -1), or what reached its broker and how that answered."""
         platform = self.platforms[uplink]

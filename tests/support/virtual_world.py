@@ -108,7 +108,9 @@ class World:
             self.broken.set_exception(error)
 
     def _broker(self, name: str) -> Broker:
-        return Broker(name, self.rng(name), self.log, self._taken)
+        found = Broker(name, self.rng(name), self.log, self._taken)
+        found.back = lambda: self.judge.back(name, self.life.agent.outbox)
+        return found
 
     def _taken(self, uplink: str, topic: str, payload: bytes, code: int) -> None:
         digest = hashlib.blake2b(payload, digest_size=4).hexdigest()

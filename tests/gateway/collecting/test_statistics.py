@@ -104,8 +104,9 @@ def judge(snapshots, records):
     """Hold every record of a day against the slow computation."""
     last = newest(records)
     starts = [start for period, start in last if period == "1min"]
+    began = min(each["ts"] for each in snapshots if not each.get("history")) // MINUTE * MINUTE
     for name, digits in DIGITS.items():
-        minutes = minutes_of(snapshots, name, digits, min(starts), max(starts))
+        minutes = minutes_of(snapshots, name, digits, max(began, min(starts)), max(starts))
         open_still = {start for start in minutes if start > max(starts)}
         for start in minutes.keys() - open_still:
             said = last["1min", start]["points"][name]

@@ -13,6 +13,7 @@ from parkgate.config.site import Outbox as Limits
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.heartbeat import Heart
 from parkgate.gateway.storing.database import Database
+from parkgate.gateway.storing.intervals import Kept
 from parkgate.gateway.storing.keeper import Keeper
 from parkgate.gateway.storing.outbox import Outbox
 from parkgate.gateway.storing.reader import Reader
@@ -24,6 +25,7 @@ class Later(SystemClock):
     """A clock that a test moves forward."""
 
     def __init__(self):
+        super().__init__()
         self.ahead = 0
 
     def now(self):
@@ -343,6 +345,43 @@ async def test_declarations_that_no_fewer_events_can_say_are_kept_beyond_the_bud
     await outbox.commit()
     assert not await keeper.make_room()
     assert reader.state.expired == 0
+
+
+async def test_removing_that_must_be_declared_by_as_many_events_ends(outbox, clock):
+    keeper, _, _ = keeper_of(outbox, clock, max_size=10_000)
+    for number in range(1, 401, 2):
+        detail = {"kind": "data", "epoch": outbox.epoch, "from": number, "to": number, "count": 1}
+        keeper._tell("expired", "a", reason="disk-budget", uplinks=["park"], **detail)
+    for _ in range(2):
+        for _ in range(50):
+            keeper._tell("remark", "a")
+        await outbox.commit()
+    for _ in range(50):
+        if not await keeper.make_room():
+            break
+        await outbox.commit()
+    else:
+        pytest.fail("it would go on for ever")
+
+
+async def test_what_only_late_values_would_need_goes_before_a_record_that_was_not_delivered(outbox, clock):
+    keeper, _, told = keeper_of(outbox, clock, max_size=680_000)
+    await fill(outbox, clock, 200)
+    now, hour = clock.now(), 3_600_000
+    hours = {"1min": 20, "1h": 20, "1d": 48}
+    kept = [
+        Kept("a", period, now - age * hour - hour // 2, 1, 1, 0, os.urandom(3_000))
+        for period, most in hours.items()
+        for age in range(most)
+    ]
+    await outbox.ask(lambda database: database.intervals.add(kept))
+    assert await outbox.ask(Database.size) > 680_000
+    await until_it_fits(keeper)
+    places = await outbox.ask(lambda database: database.intervals.places())
+    left = {(each.period, round((now - each.start) / hour - 0.5)) for each in places}
+    assert left == {("1min", 0), *(("1h", age) for age in range(20)), *(("1d", age) for age in range(25))}
+    assert told == [], "no record went"
+    assert len(await rows(outbox)) == 200
 
 
 async def test_rows_of_several_ranges_are_as_many_as_were_asked_for_all_in_all(outbox, clock):
