@@ -9,9 +9,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from parkgate.config.language import say
-from parkgate.config.site import Site
+from parkgate.config.site import Instrument, Site
 from parkgate.gateway.commands.finding import Finding, Result
-from parkgate.gateway.commands.sizes import usual_snapshots
+from parkgate.gateway.commands.sizes import usual_snapshots, usual_statistics
+from parkgate.gateway.processing.periods import periods
+from parkgate.gateway.processing.statistics import Plan
 from parkgate.gateway.status import source
 from parkgate.gateway.storing.database import LEVEL, OutboxFault
 from parkgate.gateway.storing.inspect import inspect
@@ -107,7 +109,7 @@ def disk(site: Site) -> Finding:
 
 
 def bytes_a_day(site: Site, *, safety: bool = False) -> float:
-    """Estimate what the outbox grows by in a day: as many snapshots as there are turns, packed as the outbox does.
+    """Estimate what the outbox grows by in a day: a snapshot a turn, and the statistics; packed as the outbox does.
 
     With `safety`, of the safety instruments alone: what is left when the others have given up their room.
     """
@@ -117,6 +119,16 @@ def bytes_a_day(site: Site, *, safety: bool = False) -> float:
             continue
         packed = [len(zlib.compress(body, LEVEL)) for body in usual_snapshots(source(site), each, _SAMPLE)]
         daily += (sum(packed) / _SAMPLE + _ROW) * _DAY / each.every
+        plan = Plan.of(each, site.statistics, periods(site.statistics, site.gateway.timezone))
+        daily += _statistics_a_day(source(site), each, plan) if plan else 0.0
+    return daily
+
+
+def _statistics_a_day(of: str, instrument: Instrument, plan: Plan) -> float:
+    daily = 0.0
+    for period in plan.periods:
+        bodies = usual_statistics(of, instrument, plan, period.name) if period.name in plan.sent else ()
+        daily += sum(len(zlib.compress(body, LEVEL)) + _ROW for body in bodies) * _DAY / period.length
     return daily
 
 

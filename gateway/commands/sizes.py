@@ -1,4 +1,4 @@
-"""How large an instrument's snapshots are, measured with the real encoder: at the worst, and on a usual day. Pure."""
+"""How large snapshots and statistics are, measured with the real encoder: at the worst, and on a usual day. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from parkgate.config.profile import STRING_TYPE, Point
 from parkgate.config.site import Instrument
 from parkgate.drivers.numbers import decimals
 from parkgate.drivers.snapshot import Snapshot, Value
-from parkgate.gateway.messages.encode import SnapshotEncoder
+from parkgate.gateway.messages.encode import SnapshotEncoder, statistics
+from parkgate.gateway.processing.statistics import Plan
 
 LONGEST_EPOCH = "999999999-zzzzzz"
 LONGEST_DOUBLE = -1.2345678901234567e300
@@ -60,6 +61,20 @@ def usual_snapshots(source: str, instrument: Instrument, count: int) -> Iterator
         places = enumerate(instrument.quantities, start=seq)
         values = tuple(_usual(point, place * _SPREAD % 1) for place, point in places)
         yield encoder(Snapshot(instrument.name, 1_700_000_000_000 + seq * instrument.every, values), seq, seq)
+
+
+def usual_statistics(source: str, instrument: Instrument, plan: Plan, period: str) -> Iterator[bytes]:
+    """Give the payloads of one interval on a usual day: every sample usable, values somewhere in their ranges."""
+    figures = {}
+    for each in plan.measures:
+        mean = float(_usual(instrument.quantities[each.place], each.place * _SPREAD % 1))
+        around = {"avg": mean, "min": mean * _SPREAD, "max": mean / _SPREAD}
+        digits = 4 if each.digits is None else each.digits + 1
+        told = {key: round(value, digits) for key, value in around.items()}
+        figures[each.name] = {**told, "n": plan.expected, "valid": plan.expected}
+    start = 1_700_000_000_000
+    about = (f"{source}/{instrument.name}", "0001-000000", "0a1b2c3d", period, start, 0)
+    return (encode(1, 1) for encode in statistics(*about, figures))
 
 
 def _longest(point: Point | Derived) -> Value:

@@ -67,7 +67,9 @@ class Intervals:
     def forget(self, before: int, *, parts: bool = False) -> bool:
         """Forget the intervals that began before a time, or only the parts of hours; tell whether there were any."""
         with Transaction(self._connection):
-            return self._connection.execute(_PARTS if parts else _ALL, (before,)).rowcount > 0
+            self._connection.execute(_PARTS if parts else _ALL, (before,))
+            (count,) = self._connection.execute("SELECT changes()").fetchone()
+            return bool(count)
 
 
 _ALL = "DELETE FROM interval WHERE start < ?"

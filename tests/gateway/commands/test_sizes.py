@@ -17,8 +17,16 @@ from parkgate.drivers.opcua.codec import Decoder, Reading
 from parkgate.drivers.opcua.plan import plan
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.commands.cabinet_checks import bytes_a_day
-from parkgate.gateway.commands.sizes import LONGEST_DOUBLE, LONGEST_SINGLE, largest_snapshot, usual_snapshots
+from parkgate.gateway.commands.sizes import (
+    LONGEST_DOUBLE,
+    LONGEST_SINGLE,
+    largest_snapshot,
+    usual_snapshots,
+    usual_statistics,
+)
 from parkgate.gateway.messages.encode import SnapshotEncoder
+from parkgate.gateway.processing.periods import periods
+from parkgate.gateway.processing.statistics import Plan
 from parkgate.gateway.processing.validity import Judge
 from parkgate.gateway.storing.database import Database
 from parkgate.gateway.storing.outbox import Outbox
@@ -100,22 +108,42 @@ def test_a_string_point_is_counted_at_its_worst_and_a_disabled_one_not_at_all():
     assert with_text - plain == len(',"text":{"flag":"bad-configuration","value":""}') + 20 * 6
 
 
-@pytest.mark.parametrize("count", [1, 9, 60])
-async def test_the_disk_a_day_takes_is_what_a_real_outbox_grows_by(tmp_path, count):
-    about = instrument(count)
-    site = Site(
-        path=tmp_path / "site.toml",
-        gateway=Gateway(site="xuwei", id="gw-01", data=tmp_path),
-        uplinks=(),
-        lines=(Line(name="cems", url="modbus-tcp://127.0.0.1"),),
-        instruments=(about,),
-    )
-    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(1))
-    series = box.series("data", "stack-1")
+async def grown_by(folder, kind, bodies):
+    """Give the bytes that a real outbox grows by."""
+    box = Outbox.open(folder, SystemClock(), 1.0, random.Random(1))
+    series = box.series(kind, "stack-1")
     empty = await box.ask(Database.size)
-    for place, body in enumerate(usual_snapshots(SOURCE, about, 3_000)):
+    for place, body in enumerate(bodies):
         box.store(series, place, lambda _seq, _low, body=body: body)
     await box.commit()
     grown = await box.ask(Database.size) - empty
     await box.close()
-    assert bytes_a_day(site) / 86_400 == pytest.approx(grown / 3_000, rel=0.15)
+    return grown
+
+
+def site_of(folder, about):
+    return Site(
+        path=folder / "site.toml",
+        gateway=Gateway(site="xuwei", id="gw-01", data=folder),
+        uplinks=(),
+        lines=(Line(name="cems", url="modbus-tcp://127.0.0.1"),),
+        instruments=(about,),
+    )
+
+
+@pytest.mark.parametrize("count", [1, 9, 60])
+async def test_the_disk_a_day_takes_is_what_a_real_outbox_grows_by(tmp_path, count):
+    about = instrument(count).model_copy(update={"statistics": False})
+    grown = await grown_by(tmp_path, "data", usual_snapshots(SOURCE, about, 3_000))
+    assert bytes_a_day(site_of(tmp_path, about)) / 86_400 == pytest.approx(grown / 3_000, rel=0.15)
+
+
+@pytest.mark.parametrize("count", [1, 9, 60])
+async def test_the_disk_that_the_statistics_of_a_day_take_is_what_a_real_outbox_grows_by(tmp_path, count):
+    about = instrument(count)
+    site, without = site_of(tmp_path, about), site_of(tmp_path, about.model_copy(update={"statistics": False}))
+    plan = Plan.of(about, site.statistics, periods(site.statistics, site.gateway.timezone))
+    bodies = [body for _ in range(1_440) for body in usual_statistics(SOURCE, about, plan, "1min")]
+    bodies += [body for _ in range(144 + 24 + 1) for body in usual_statistics(SOURCE, about, plan, "10min")]
+    grown = await grown_by(tmp_path, "stats/1min", bodies)
+    assert bytes_a_day(site) - bytes_a_day(without) == pytest.approx(grown, rel=0.15)
