@@ -29,6 +29,7 @@ class Held(SystemClock):
     """A clock that the test moves."""
 
     def __init__(self):
+        super().__init__()
         self.seconds = 0.0
 
     def now(self):

@@ -65,6 +65,7 @@ class Steered(SystemClock):
     """The machine's clock, which the test steps; nobody says whether it is right."""
 
     def __init__(self):
+        super().__init__()
         self.offset = 0
 
     def now(self):

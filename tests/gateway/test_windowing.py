@@ -35,6 +35,7 @@ class Held(SystemClock):
     """A wall clock that the test moves, and steps."""
 
     def __init__(self):
+        super().__init__()
         self.seconds, self.wrong = 0.0, 0
 
     def now(self):
