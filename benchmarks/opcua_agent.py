@@ -5,7 +5,6 @@ computer that does other things besides does not lengthen.
 """
 
 import asyncio
-import gc
 import signal
 import sys
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from parkgate.config.load import load_site
 from parkgate.drivers.catalog import load
 from parkgate.gateway import agent
-from parkgate.gateway.commands.run import loop_factory
+from parkgate.gateway.commands.run import SETTLED, keep_for_ever, loop_factory
 
 BEAT_S = 0.005
 
@@ -33,8 +32,8 @@ async def beat(told: asyncio.Event, longest: list[float]) -> None:
 async def main(path: Path) -> None:
     site, longest, told = load_site(path), [0.0], asyncio.Event()
     load(site.lines)
-    gc.collect()
-    gc.freeze()
+    keep_for_ever()
+    asyncio.get_running_loop().call_later(SETTLED, keep_for_ever)
     asyncio.get_running_loop().add_signal_handler(signal.SIGUSR1, told.set)
     pulse = asyncio.create_task(beat(told, longest))
     await agent.run(site)

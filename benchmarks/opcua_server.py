@@ -56,7 +56,9 @@ def binary(told):
     told.Parameters.NotificationMessage.NotificationData = [(items, more)]
     values = b"".join(_ITEM.pack(handle, 0x0D, 11, value, at, at) for handle, value, at in items)
     body = struct.pack("<i", len(items)) + values + struct.pack("<i", -1)
-    return whole[:-12] + struct.pack("<i4sBi", 1, bytes.fromhex("01002b03"), 1, len(body)) + body + whole[-8:]
+    behind = 8 + 4 * len(told.Parameters.Results)  # what became of the acknowledgements, and no diagnostics
+    data = struct.pack("<i4sBi", 1, bytes.fromhex("01002b03"), 1, len(body)) + body
+    return whole[: -behind - 4] + data + whole[-behind:]
 
 
 async def publish(self, request=None):

@@ -241,10 +241,14 @@ def _state(state: State, reading: Reading) -> int | None:
 def _held(point: Point) -> frozenset[type]:
     """Give the types of values that always fit a point."""
     if point.type == "bool":
-        return frozenset({bool})
+        return _BOOL
     if STRING_TYPE.fullmatch(point.type):
-        return frozenset({str})
-    return frozenset({int, float}) if point.type in _FLOATS else frozenset({int})
+        return _STRING
+    return _NUMBER if point.type in _FLOATS else _INTEGER
+
+
+_BOOL, _STRING, _NUMBER, _INTEGER = frozenset({bool}), frozenset({str}), frozenset({int, float}), frozenset({int})
+_NONE: frozenset[float] = frozenset()
 
 
 def _taker(point: Point, *, where: str) -> Taker:
@@ -299,7 +303,8 @@ def _scaled(point: Point, raw: int, digits: int) -> Value | None:
 
 def _float_taker(point: Point) -> Taker:
     # A server's Float holds -99.9 as the nearest float32: the sentinel is compared as both.
-    invalid = frozenset(point.invalid) | {single for number in point.invalid if (single := _single(number)) is not None}
+    singles = {single for number in point.invalid if (single := _single(number)) is not None}
+    invalid = frozenset({*point.invalid, *singles}) if point.invalid else _NONE
 
     def take(reading: Reading) -> Taken:
         raw = reading.value

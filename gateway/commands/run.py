@@ -35,9 +35,9 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
     site = load_site(arguments.site)
     load(site.lines)
-    _keep_for_ever()
+    keep_for_ever()
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
-        runner.get_loop().call_later(SETTLED, _keep_for_ever)
+        runner.get_loop().call_later(SETTLED, keep_for_ever)
         try:
             account = runner.run(agent.run(site))
         except Fault as fault:
@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     return code
 
 
-def _keep_for_ever() -> None:
+def keep_for_ever() -> None:
     """Spare the collector of garbage what is there: a look at 200 lines and their connections takes 30 ms each time."""
     gc.collect()
     gc.freeze()

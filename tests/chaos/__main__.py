@@ -28,7 +28,7 @@ LONG: dict[str, dict[str, int]] = {
     "fates": {},
     "clocks": {},
     "half_open": {},
-    "opcua_restarts": {"restarts": 5, "seed": 1},
+    "opcua_restarts": {"restarts": 50, "seed": 1},
     "modbus_faults": {"count": 10_000, "lines": 50},
     "slow_flash": {"seconds": 120},
     "soak": {"minutes": 30},
