@@ -12,8 +12,9 @@ from support.opcua_secured import gateway, secure_line
 from parkgate.config.document import Report
 from parkgate.config.flag import Flag
 from parkgate.config.profile_file import read_profile
+from parkgate.drivers.driver import Recalled
 from parkgate.drivers.faults import Unreachable
-from parkgate.drivers.opcua import certificates
+from parkgate.drivers.opcua import certificates, history
 from parkgate.drivers.opcua.driver import OpcUaDriver
 from parkgate.gateway.processing.validity import Judge
 
@@ -176,6 +177,28 @@ async def test_its_certificate_is_trusted_by_nobody_before_somebody_says_so(park
     with pytest.raises(Unreachable, match="is not trusted"):
         async with driver(secure_line(park.url), asked, gateway(tmp_path)):
             pass
+
+
+async def test_what_was_missed_comes_from_its_history_with_the_times_of_the_source(park, monkeypatch):
+    monkeypatch.setattr(history, "RESTS", 0)
+    trend, tank, late, told = "Trend", instrument(held("Trend")), [], []
+    park.set(trend, 0.0, source=T0)
+    opened = OpcUaDriver(line(park.url), [tank], lambda: T0 + 3_600_000)
+    async with opened:
+        await opened.read(tank)
+    for number in range(1, 120):  # nobody is there
+        park.set(trend, float(number), source=T0 + 1_000 * number, status="Good" if number % 10 else "BadSensorFailure")
+    park.set(trend, -1.0, source=T0 + 120_000)
+    async with opened:
+        while not told:
+            *before, live = await opened.read(tank)
+            late += before
+            told += opened.history.told(tank)
+    assert live.values == (-1.0,)
+    assert [(each.at - T0, each.late) for each in late] == [(1_000 * number, True) for number in range(1, 120)]
+    assert [each.values[0] for each in late if not each.flags] == [float(n) for n in range(1, 120) if n % 10]
+    assert all(each.flags == {0: Flag.FAULT} for each in late if (each.at - T0) % 10_000 == 0)
+    assert told == [Recalled(T0, T0 + 120_000, 119)]
 
 
 async def test_no_session_is_left_behind(park):
