@@ -50,8 +50,9 @@ async def test_it_collects_delivers_and_on_sigterm_leaves_with_its_account(tmp_p
         stored = account["instruments"][name]["stored"]
         assert [each["seq"] for each in records] == list(range(1, stored + 1))
         assert {each["epoch"] for each in records} == {records[0]["epoch"]}
-    assert records[0]["values"] == {"o2": 6.2}
-    assert records[0]["invalid"] == {"so2": {"flag": "calibration", "value": 12.5}}
+    answered = next(each for each in records if each["values"])  # a slow machine may ask once in vain
+    assert answered["values"] == {"o2": 6.2}
+    assert answered["invalid"] == {"so2": {"flag": "calibration", "value": 12.5}}
     (status,) = of(retained, "status")
     assert (status["state"], status["reason"]) == ("offline", "stopped")
     assert "Traceback" not in agent.err
