@@ -1,8 +1,8 @@
 """`make bench`: what the agent costs, beside a floor of the same libraries in the same run.
 
 Instruments, broker and agent are processes of their own; CPU is user + system of the agent from /proc, in percent of
-one core. Every figure with a floor is also a ratio. `requests`, `serial`, `dead` and `opcua` are tables of their own,
-in questions.py, lines.py and opcua.py. Prints the tables and writes benchmarks/results.json.
+one core. Every figure with a floor is also a ratio. `requests`, `serial`, `dead`, `opcua` and `readings` are tables of
+their own, in questions.py, lines.py, opcua.py and readings.py. Prints the tables and writes benchmarks/results.json.
 """
 
 import argparse
@@ -20,6 +20,7 @@ from pathlib import Path
 import lines
 import opcua
 import questions
+import readings
 from processes import ask, broker, cpu_seconds, first_delivered, process, resident_mb, written
 from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
@@ -27,7 +28,7 @@ from rich.table import Table
 
 HERE = Path(__file__).parent
 REQUESTS = "requests"
-TABLES = {REQUESTS: questions, "serial": lines.Serial, "dead": lines.Dead, "opcua": opcua}
+TABLES = {REQUESTS: questions, "serial": lines.Serial, "dead": lines.Dead, "opcua": opcua, "readings": readings}
 
 
 @contextmanager
