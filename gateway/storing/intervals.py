@@ -64,13 +64,14 @@ class Intervals:
         rows = self._connection.execute("SELECT * FROM interval")
         return [Kept(*row[:-1]) for row in rows if whole("interval", *row)]
 
-    def forget(self, before: int, *, parts: bool = False) -> bool:
-        """Forget the intervals that began before a time, or only the parts of hours; tell whether there were any."""
+    def forget(self, before: int, *, parts: bool = False, most: int = -1) -> bool:
+        """Forget the intervals that began before a time, at most so many, or only the parts of hours; tell if any."""
         with Transaction(self._connection):
-            self._connection.execute(_PARTS if parts else _ALL, (before,))
+            self._connection.execute(_FORGET.format(_PARTS if parts else ""), (before, most))
             (count,) = self._connection.execute("SELECT changes()").fetchone()
             return bool(count)
 
 
-_ALL = "DELETE FROM interval WHERE start < ?"
-_PARTS = "DELETE FROM interval WHERE start < ? AND period NOT IN ('1h', '1d')"
+_PARTS = "AND period NOT IN ('1h', '1d')"
+_FORGET = """DELETE FROM interval WHERE (instrument, period, start) IN
+    (SELECT instrument, period, start FROM interval WHERE start < ? {} LIMIT ?)"""

@@ -126,10 +126,14 @@ class Keeper:
 
     async def _intervals_go(self) -> bool:
         """Forget the intervals that only late values might correct: they go before records; tell if there were any."""
-        now = self._trusted()
-        parts = await self._outbox.ask(lambda database: database.intervals.forget(now - _HOUR, parts=True))
-        hours = await self._outbox.ask(lambda database: database.intervals.forget(now - _TODAY))
-        return parts or hours
+        now, gone = self._trusted(), list[bool]()
+
+        def forget(database: Database) -> None:
+            gone.append(database.intervals.forget(now - _HOUR, parts=True, most=PIECE))
+            gone.append(database.intervals.forget(now - _TODAY, most=PIECE))
+
+        await self._outbox.write(forget)
+        return any(gone)
 
     async def _candidates(self, count: int) -> list[Stored]:
         """Give at least `count` rows that may go, if there are so many, of the lowest ranks first."""
