@@ -14,11 +14,11 @@ Nothing is shelved or suppressed here: that is the platform's. Time is the monot
 from __future__ import annotations
 
 import math
-from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum, auto
-from typing import Any, cast
+from operator import ge, le
+from typing import cast
 
 from parkgate.config.alarm import Alarm
 from parkgate.config.derived import Derived
@@ -26,16 +26,11 @@ from parkgate.config.flag import Flag
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
 from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.gateway.processing.levels import Level, Window, level_of, on_level
+from parkgate.gateway.processing.picking import picker
 
 Key = tuple[str, str]
 """A point and its alarm, by name."""
-_Level = Callable[[Any, Flag | None, float], float | None]
-"""Give what is held against the limit, upwards, of a value, its flag and the time; None where it can not be told."""
-
-FAULTS = frozenset({Flag.FAULT, Flag.NO_COMMUNICATION, Flag.STALE, Flag.BAD_CONFIGURATION})
-"""The flags of an instrument that fails at what it is there for; the others are of people at work on it."""
-_PIECES = 60
-"""The parts of its time that a rate of change is told to."""
 
 
 class State(StrEnum):
@@ -132,20 +127,24 @@ class Restored:
 
 
 class _Watched:
-    """One alarm of one point, by the place of that point in the snapshots."""
+    """One alarm of one point, by the place of that point in the snapshots.
+
+    `sign`: 1 or -1 where a number itself is held against a limit, from below or from above; else 0.
+    """
 
     __slots__ = (
-        "_delays", "_left", "_thresholds", "alarm", "flag", "level", "needs", "pending", "place", "point", "since",
-        "state", "threshold", "until", "up", "value", "window",
+        "_delays", "_left", "_thresholds", "alarm", "flag", "level", "needs", "pending", "place", "point", "sign",
+        "since", "state", "threshold", "until", "up", "value", "window",
     )  # fmt: skip
 
     def __init__(self, point: Point | Derived, place: int, alarm: Alarm, needs: frozenset[int] | None) -> None:
         kind = alarm.kinds[0]
         self.needs = needs
         self.point, self.place, self.alarm = point.name, place, alarm
-        self.window = _Window((alarm.per or 0) / 1000) if kind == "rate" else None
-        self.level: _Level = _level(point, alarm, self.window)
-        on = _on(alarm)
+        self.window = Window((alarm.per or 0) / 1000) if kind == "rate" else None
+        self.level: Level = level_of(point, alarm, self.window)
+        self.sign = 0 if point.as_ == "string" else (alarm.above is not None) - (alarm.below is not None)
+        on = on_level(alarm)
         self._thresholds = on, on - alarm.deadband
         self._delays = alarm.delay / 1000, alarm.off_delay / 1000
         self.since = 0
@@ -158,6 +157,27 @@ class _Watched:
         self.state, self.up = state, state in UP
         self.threshold = self._thresholds[self.up]
         self.agrees()
+
+    def take(self, snapshot: Snapshot, now: float) -> bool:
+        """Hold a reading against the limit; tell whether the state changes by it."""
+        place, flags = self.place, snapshot.flags
+        if place in snapshot.absent:
+            if self.window is not None:
+                self.window.hold(now)
+            return False
+        value, flag = snapshot.values[place], flags.get(place) if flags else None
+        level = self.level(value, flag, now)
+        if level == math.inf and value is None and self.needs is not None and not _beyond_range(flags, self.needs):
+            level = None  # no result, as of oxygen near that of air: a plant that stands still, and no release
+        if level is None:
+            self.freeze(now)
+            return False
+        self.value, self.flag = value, flag
+        if (level >= self.threshold) is not self.up:
+            return self.differs(now)
+        if self.pending:
+            self.agrees()
+        return False
 
     def agrees(self) -> None:
         """Note that the reading is what the state says: no delay runs, and the next one begins anew."""
@@ -189,10 +209,42 @@ class _Watched:
         )  # fmt: skip
 
 
+class _Limits:
+    """Alarms of one kind, held against a snapshot of plain numbers all at once: there are thousands a second."""
+
+    __slots__ = ("_alarms", "_compare", "_noted", "_pick", "_sign", "_thresholds", "_up")
+
+    def __init__(self, alarms: Sequence[_Watched], sign: int) -> None:
+        self._alarms, self._sign = alarms, sign
+        self._compare = ge if sign > 0 else le
+        self._pick = picker([each.place for each in alarms])
+        self.look()
+
+    def look(self) -> None:
+        """Note what the alarms are like by now."""
+        self._thresholds = [each.threshold * self._sign for each in self._alarms]
+        self._up = [each.up for each in self._alarms]
+        self._noted = [each for each in self._alarms if each.state is not State.NORMAL]
+
+    @property
+    def calm(self) -> bool:
+        """Whether no delay runs or is stopped."""
+        return not any(each.pending for each in self._alarms)
+
+    def hold(self, values: Sequence[Value | None]) -> bool:
+        """Tell whether every alarm is as the values say."""
+        return list(map(self._compare, self._pick(values), self._thresholds)) == self._up
+
+    def note(self, values: Sequence[Value | None]) -> None:
+        """Note what those that stand would be acknowledged at."""
+        for each in self._noted:
+            each.value, each.flag = values[each.place], None
+
+
 class Watch:
     """The alarms of one instrument, compiled when its configuration is loaded."""
 
-    __slots__ = ("_by_key", "_watched", "delayed", "instrument")
+    __slots__ = ("_by_key", "_calm", "_limits", "_others", "_watched", "delayed", "instrument")
 
     def __init__(self, instrument: Instrument, standing: Mapping[Key, Restored]) -> None:
         self.instrument = instrument.name
@@ -209,6 +261,10 @@ class Watch:
             if (each := self._by_key.get(key)) is not None:
                 each.since, each.value = restored.since, restored.value
                 each.enter(restored.state)
+        plain = {sign: [each for each in self._watched if each.sign == sign] for sign in (1, -1)}
+        self._limits = tuple(_Limits(alarms, sign) for sign, alarms in plain.items() if alarms)
+        self._others = tuple(each for each in self._watched if not each.sign)
+        self._calm = True
 
     def __bool__(self) -> bool:
         return bool(self._watched)
@@ -219,7 +275,7 @@ class Watch:
     def describe(self, instrument: Instrument) -> None:
         """Go on with what is known of its points by now: a range that a server tells may begin elsewhere."""
         for each in self._watched:
-            each.level = _level(instrument.quantities[each.place], each.alarm, each.window)
+            each.level = level_of(instrument.quantities[each.place], each.alarm, each.window)
 
     def take(self, snapshot: Snapshot, now: float) -> Sequence[Transition]:
         """Give what a judged snapshot changes. One of the past changes nothing: it says nothing of now."""
@@ -227,27 +283,18 @@ class Watch:
             return ()
         values, flags, absent = snapshot.values, snapshot.flags, snapshot.absent
         found: list[Transition] = []
-        for each in self._watched:
-            place = each.place
-            if place in absent:
-                if each.window is not None:
-                    each.window.hold(now)
-                continue
-            value, flag = values[place], flags.get(place) if flags else None
-            level = each.level(value, flag, now)
-            if level == math.inf and value is None and each.needs is not None and not _beyond_range(flags, each.needs):
-                level = None  # no result, as of oxygen near that of air: a plant that stands still, and no release
-            if level is None:
-                each.freeze(now)
-                continue
-            each.value, each.flag = value, flag
-            if (level >= each.threshold) is each.up:
-                if each.pending:
-                    each.agrees()
-            elif each.differs(now):
+        watched = self._watched
+        if self._calm and not flags and not absent and all(each.hold(values) for each in self._limits):
+            watched = self._others
+            for limits in self._limits:
+                limits.note(values)
+        for each in watched:
+            if each.take(snapshot, now):
                 found.append(cast("Transition", _change(each, snapshot.at)))
-            else:
+            elif each.until is not None:
                 self.delayed = True
+        if watched is self._watched:
+            self._calm = all(limits.calm for limits in self._limits)
         return found
 
     def due(self, now: float, at: int) -> Sequence[Transition]:
@@ -274,6 +321,8 @@ class Watch:
         each.enter(transition.state)
         if each.up is up and until is not None:  # people change nothing about what the reading does meanwhile
             each.pending, each.until = True, until
+        for limits in self._limits:
+            limits.look()
 
     def states(self) -> Mapping[Key, State]:
         """Give what every alarm is like."""
@@ -297,94 +346,3 @@ def _beyond_range(flags: Mapping[int, Flag], places: frozenset[int]) -> bool:
 
 def _change(each: _Watched, at: int) -> Transition | None:
     return each.transition(Happening.RETURNED if each.up else Happening.RAISED, at)
-
-
-class _Window:
-    """The values of the last `seconds`, as far as the least of them needs: told to a sixtieth of that time."""
-
-    __slots__ = ("_last", "_least", "_part", "_seconds")
-
-    def __init__(self, seconds: float) -> None:
-        self._seconds, self._part = seconds, seconds / _PIECES
-        self._least: deque[tuple[float, float]] = deque()  # times and values, both rising: the first is the least
-        self._last: float | None = None
-
-    def rise(self, value: float, now: float) -> float:
-        """Take a value, and give how far it is above the least of the time before it."""
-        while self._least and now - self._least[0][0] > self._seconds:
-            self._least.popleft()
-        rise = value - self._least[0][1] if self._least else 0.0
-        while self._least and self._least[-1][1] >= value:
-            self._least.pop()
-        if not self._least or now - self._least[-1][0] >= self._part:
-            self._least.append((now, value))
-        self._last = value
-        return rise
-
-    def hold(self, now: float) -> None:
-        """Note that the value is still the last one: a change report that leaves it out says so."""
-        if self._last is not None:
-            self.rise(self._last, now)
-
-
-def _level(point: Point | Derived, alarm: Alarm, window: _Window | None) -> _Level:
-    """Give how a reading is held against an alarm's limit."""
-    if alarm.fault:
-        return _faulty
-    if alarm.equals is not None:
-        return _is(alarm.equals)
-    text = point.as_ == "string"
-    if window is not None:
-        return _rising(window, -1 if cast("float", alarm.rate) < 0 else 1, text=text)
-    low = point.range[0] if point.range else -math.inf
-    return _beyond(cast("float", alarm.limit), 1 if alarm.above is not None else -1, low, text=text)
-
-
-def _beyond(limit: float, sign: int, low: float, *, text: bool) -> _Level:
-    """Hold the value itself against the limit; `low` is where the measuring range begins.
-
-    What the instrument, or the range, calls out of range counts as above the limit, unless it is below the range; as
-    below a limit only by its value. It may raise, and clears nothing.
-    """
-    on = sign * limit
-
-    def level(value: Any, flag: Flag | None, _now: float) -> float | None:
-        if flag is None:
-            return float(value) * sign if text else value * sign
-        if flag is not Flag.OUT_OF_RANGE:
-            return None
-        if sign > 0:
-            return math.inf if value is None or float(value) >= low else None
-        return -float(value) if value is not None and -float(value) >= on else None
-
-    return level
-
-
-def _on(alarm: Alarm) -> float:
-    """Give the limit as the levels of its kind are held against it: upwards."""
-    if alarm.fault or alarm.equals is not None:
-        return 1.0
-    limit = cast("float", alarm.limit)
-    return -limit if alarm.below is not None else abs(limit) if alarm.rate is not None else limit
-
-
-def _rising(window: _Window, sign: int, *, text: bool) -> _Level:
-    def level(value: Any, flag: Flag | None, now: float) -> float | None:
-        if flag is not None:
-            return None
-        return window.rise(sign * (float(value) if text else value), now)
-
-    return level
-
-
-def _is(wanted: int) -> _Level:
-    def level(value: Any, flag: Flag | None, _now: float) -> float | None:
-        return None if flag is not None else float(value == wanted)
-
-    return level
-
-
-def _faulty(_value: Any, flag: Flag | None, _now: float) -> float | None:
-    if flag is None or flag is Flag.OUT_OF_RANGE:
-        return 0.0
-    return 1.0 if flag in FAULTS else None

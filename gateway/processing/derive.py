@@ -7,9 +7,9 @@ nothing about stand as they were told last; if all of them are such, it says not
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isfinite
+from math import inf, isfinite
 from typing import NamedTuple, cast
 
 from parkgate.config.derived import Derived, Input
@@ -18,10 +18,13 @@ from parkgate.config.formulas import formulas
 from parkgate.config.site import Instrument
 from parkgate.drivers.snapshot import Snapshot, Value
 from parkgate.gateway.processing.formulas import FORMULAS, Formula
+from parkgate.gateway.processing.picking import picker
 from parkgate.gateway.processing.validity import worst
 
 _DIGITS = 7
 """Significant digits of a result whose point says nothing of decimals: a float32's, and no instrument has more."""
+
+_AS_IT_IS = (1.0, 0.0)
 
 
 class Reading(NamedTuple):
@@ -55,57 +58,67 @@ class _Source(NamedTuple):
 
 @dataclass(slots=True)
 class _Step:
-    """One derived point: its formula, its arguments as they stand with None for each input, and where those go.
+    """One derived point: its formula, where its arguments come from, and what is made of the result.
 
-    `previous`: the argument whose last value the formula is told too; `last` is that value. `places` of all inputs, if
-    they are all of this snapshot: where nothing is flagged, that is all there is to know.
+    `pick` takes the arguments from the board (see `Deriver`) if all inputs are of this snapshot: where nothing is
+    flagged, that is all there is to know. `constants` are the arguments with None for each input. `units` has a factor
+    and an offset for each argument, if one is not wanted as it is read. `previous`: the argument whose last value the
+    formula is told too; `last` is that value.
     """
 
-    derived: Derived
     compute: Formula
-    arguments: list[float | None]
+    constants: tuple[float | None, ...]
     sources: tuple[tuple[int, _Source], ...]
+    pick: Callable[[Sequence[float]], Sequence[float]] | None
+    units: tuple[tuple[float, float], ...] | None
     previous: int | None
-    places: tuple[int, ...] | None
+    scale: float
+    offset: float
+    digits: int | None
+    low: float
+    high: float
     last: float | None = None
 
-    def result(self, values: Sequence[float], *, late: bool) -> tuple[float | None, Flag | None]:
+    def result(self, arguments: Sequence[float], *, late: bool) -> tuple[float | None, Flag | None]:
         """Give the value of what its inputs are, or its flag; neither where a late snapshot cannot tell."""
-        arguments = list(self.arguments)
-        for (place, source), value in zip(self.sources, values, strict=True):
-            arguments[place] = value * source.factor + source.offset
+        if self.units is not None:
+            arguments = [
+                value * factor + offset for value, (factor, offset) in zip(arguments, self.units, strict=True)
+            ]  # fmt: skip
         if self.previous is not None:
             if late:
                 return None, None
-            self.last, last = arguments[self.previous], self.last
+            last = self.last
+            self.last = arguments[self.previous]
             if last is None:
                 return None, Flag.WARM_UP
-            arguments.append(last)
+            arguments = (*arguments, last)
         try:
             computed = self.compute(*arguments)
         except (OverflowError, ZeroDivisionError):
             return None, Flag.OUT_OF_RANGE
-        return self._rounded(computed)
-
-    def _rounded(self, computed: float | None) -> tuple[float | None, Flag | None]:
-        derived = self.derived
-        if computed is None or not isfinite(scaled := computed * derived.scale + derived.offset):
+        if computed is None or not isfinite(scaled := computed * self.scale + self.offset):
             return None, Flag.OUT_OF_RANGE
-        digits = derived.digits
+        digits = self.digits
         value = (float(f"{scaled:.{_DIGITS}g}") if digits is None else round(scaled, digits)) + 0.0
-        low_high = derived.range
-        if low_high is not None and not low_high[0] <= value <= low_high[1]:
-            return value, Flag.OUT_OF_RANGE
-        return value, None
+        return value, None if self.low <= value <= self.high else Flag.OUT_OF_RANGE
+
+    def arguments(self, inputs: Sequence[float]) -> list[float]:
+        """Give the arguments of the values of its sources."""
+        found = list(self.constants)
+        for (place, _), value in zip(self.sources, inputs, strict=True):
+            found[place] = value
+        return cast("list[float]", found)
 
 
 class Deriver:
     """Derives the points of one instrument; `shelf` is the site's, and `wanted` the places of it that others take.
 
-    The values of totalisers last until the agent ends; `resume` gives it those that were stored before.
+    All is computed on a board: the values as they were read, a place for each derived point, and the constants. The
+    values of totalisers last until the agent ends; `resume` gives it those that were stored before.
     """
 
-    __slots__ = ("_history", "_instrument", "_kept", "_live", "_shelf", "_steps", "_until")
+    __slots__ = ("_first", "_history", "_instrument", "_kept", "_live", "_rest", "_shelf", "_steps", "_until")
 
     def __init__(
         self, instrument: Instrument, shelf: Shelf, places: Mapping[str, Mapping[str, int]], wanted: set[int]
@@ -113,10 +126,13 @@ class Deriver:
         self._instrument = instrument
         self._shelf = shelf
         self._history = Shelf()
-        self._live = self._until = (
-            0  # the newest time that was told live, and what it was when this outage began to be filled
-        )
-        self._steps = tuple(_step(each, instrument, places) for each in instrument.derived)
+        # the newest time that was told live, and what it was when this outage began to be filled
+        self._live = self._until = 0
+        self._first = len(instrument.points)
+        constants: list[float] = []
+        behind = len(instrument.quantities)
+        self._steps = tuple(_step(each, instrument, places, behind, constants) for each in instrument.derived)
+        self._rest = (*(None for _ in self._steps), *constants)
         own = {source.place for step in self._steps for _, source in step.sources if not source.instrument}
         self._kept = tuple(sorted(own | wanted)) if instrument.protocol == "opcua" else tuple(sorted(wanted))
 
@@ -127,19 +143,23 @@ class Deriver:
                 self._keep(self._shelf, snapshot)
             return snapshot
         self._look(snapshot)
-        values = list(snapshot.values)
+        board = [*snapshot.values, *self._rest]
         flags, uncertain, absent = dict(snapshot.flags), set(snapshot.uncertain), set(snapshot.absent)
-        told = self._history if snapshot.late else self._shelf
-        now = _Now(self._instrument.name, snapshot, values, flags, uncertain, absent, told, self._shelf)
-        for step in self._steps:
-            if step.places is None or flags or uncertain or absent:
-                now.append(step)
+        told, late = self._history if snapshot.late else self._shelf, snapshot.late
+        now = _Now(self._instrument.name, snapshot, board, flags, uncertain, absent, told, self._shelf)
+        for place, step in enumerate(self._steps, self._first):
+            if step.pick is None or flags or uncertain or absent:
+                now.derive(place, step)
+                continue
+            value, flag = step.result(step.pick(cast("list[float]", board)), late=late)
+            if flag is None and value is not None:
+                board[place] = value
             else:
-                numbers = cast("list[float]", [values[place] for place in step.places])
-                now.say(len(values), *step.result(numbers, late=snapshot.late))
+                now.say(place, value, flag)
+        values = tuple(board[: self._first + len(self._steps)])
         derived = Snapshot(
-            snapshot.instrument, snapshot.at, tuple(values), flags, snapshot.states, frozenset(uncertain),
-            snapshot.offsets, frozenset(absent), snapshot.late,
+            snapshot.instrument, snapshot.at, values, flags, snapshot.states, frozenset(uncertain),
+            snapshot.offsets, frozenset(absent), late, snapshot.dropped,
         )  # fmt: skip
         if self._kept:
             self._keep(told, derived)
@@ -184,16 +204,15 @@ class _Now:
 
     name: str
     snapshot: Snapshot
-    values: list[Value | None]
+    board: list[Value | None]
     flags: dict[int, Flag]
     uncertain: set[int]
     absent: set[int]
     told: Shelf
     shelf: Shelf
 
-    def append(self, step: _Step) -> None:
-        """Compute one derived point and put it behind the others."""
-        place = len(self.values)
+    def derive(self, place: int, step: _Step) -> None:
+        """Compute one derived point and put it into its place."""
         readings = [self._reading(source) for _, source in step.sources]
         if None in readings or all(not each.instrument and each.place in self.absent for _, each in step.sources):
             self.say(place, None, None)
@@ -203,7 +222,7 @@ class _Now:
         value = None
         if flag is None:
             numbers = [float(each.value) for each in known if each.value is not None]
-            value, flag = step.result(numbers, late=self.snapshot.late)
+            value, flag = step.result(step.arguments(numbers), late=self.snapshot.late)
         self.say(place, value, flag)
         if flag is None and value is not None and any(each.uncertain for each in known):
             self.uncertain.add(place)
@@ -219,11 +238,11 @@ class _Now:
             return reading
         if place in self.absent:
             return self.told.readings.get((self.name, place))
-        return Reading(self.values[place], self.flags.get(place), place in self.uncertain)
+        return Reading(self.board[place], self.flags.get(place), place in self.uncertain)
 
     def say(self, place: int, value: float | None, flag: Flag | None) -> None:
-        """Put a value or a flag, or neither, at the end."""
-        self.values.append(value)
+        """Put a value or a flag, or neither, into a place."""
+        self.board[place] = value
         if flag is not None:
             self.flags[place] = flag
         elif value is None:
@@ -249,10 +268,13 @@ def _foreign(instrument: Instrument) -> Iterator[Input]:
     return (each for derived in instrument.derived for each in derived.inputs if each.instrument)
 
 
-def _step(derived: Derived, instrument: Instrument, places: Mapping[str, Mapping[str, int]]) -> _Step:
+def _step(
+    derived: Derived, instrument: Instrument, places: Mapping[str, Mapping[str, int]], behind: int, board: list[float]
+) -> _Step:
+    """Compile a derived point; its constants are put onto the `board`, whose first place is `behind` all points."""
     formula = formulas()[derived.formula]
     order = {name: place for place, name in enumerate(formula.quantities)}
-    arguments: list[float | None] = [derived.constants.get(name) for name in order]
+    constants = tuple(derived.constants.get(name) for name in order)
     sources = tuple(
         (
             order[each.quantity],
@@ -266,6 +288,37 @@ def _step(derived: Derived, instrument: Instrument, places: Mapping[str, Mapping
         )
         for each in derived.inputs
     )
-    previous = order[formula.previous] if formula.previous else None
-    own = None if any(source.instrument for _, source in sources) else tuple(source.place for _, source in sources)
-    return _Step(derived, FORMULAS[derived.formula], arguments, sources, previous, own)
+    taken = dict(sources)
+    units = tuple(
+        (taken[place].factor, taken[place].offset) if place in taken else _AS_IT_IS for place in range(len(order))
+    )
+    low, high = derived.range or (-inf, inf)
+    return _Step(
+        compute=FORMULAS[derived.formula],
+        constants=constants,
+        sources=sources,
+        pick=_picker(constants, taken, behind, board),
+        units=units if any(each != _AS_IT_IS for each in units) else None,
+        previous=order[formula.previous] if formula.previous else None,
+        scale=derived.scale,
+        offset=derived.offset,
+        digits=derived.digits,
+        low=low,
+        high=high,
+    )
+
+
+def _picker(
+    constants: Sequence[float | None], sources: Mapping[int, _Source], behind: int, board: list[float]
+) -> Callable[[Sequence[float]], Sequence[float]] | None:
+    """Put constants onto the board, and give what takes the arguments from it; None where it has not all of them."""
+    if any(source.instrument for source in sources.values()):
+        return None
+    found = []
+    for place, constant in enumerate(constants):
+        if place in sources:
+            found.append(sources[place].place)
+        else:
+            found.append(behind + len(board))
+            board.append(cast("float", constant))
+    return picker(found)

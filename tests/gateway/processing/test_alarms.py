@@ -11,8 +11,9 @@ from parkgate.config.derived import Derived, Input
 from parkgate.config.flag import Flag
 from parkgate.config.profile import Point
 from parkgate.drivers.snapshot import Snapshot
-from parkgate.gateway.processing.alarms import FAULTS, TABLE, Happening, Restored, State, Watch, after
+from parkgate.gateway.processing.alarms import TABLE, Happening, Restored, State, Watch, after
 from parkgate.gateway.processing.derive import derivers
+from parkgate.gateway.processing.levels import FAULTS
 
 HIGH, NORMAL = 50.0, 5.0
 
@@ -502,3 +503,44 @@ def test_no_delay_ends_before_the_value_was_high_all_the_time(steps, delay):
         if value == NORMAL:
             lasted = 0.0
         last = value
+
+
+LIMITS = st.builds(
+    lambda kind, limit, times, latch: {kind: limit, "deadband": 2.0, "delay": times[0], "off_delay": times[1],
+                                       "latch": latch},
+    st.sampled_from(["above", "below"]), st.sampled_from([10.0, 20.0, 30.0]),
+    st.tuples(*[st.sampled_from([0, 0, 2_000])] * 2), st.booleans(),
+)  # fmt: skip
+OTHERS = st.sampled_from([{"equals": 12}, {"rate": 15.0, "per": 5_000}, {"fault": True}])
+STEPS = st.lists(
+    st.sampled_from(["acknowledge", "wait"])
+    | st.tuples(*[st.sampled_from([5, 9.0, 12, 19.0, 31.0])] * 2, st.booleans()),
+    max_size=20,
+)
+
+
+@given(st.lists(LIMITS | OTHERS, max_size=4), st.lists(LIMITS, max_size=2), STEPS)
+def test_what_is_held_against_its_limits_all_at_once_changes_as_each_alone_does(first, second, steps):
+    """A flag of a point that has no alarm has each alarm looked at alone."""
+    named = [[alarm(f"a{place}", **keys) for place, keys in enumerate(each)] for each in (first, second)]
+    about = {"type": "float32", "range": (0, 100)}
+    more = (
+        Point(name="more", at="input 2", alarms=tuple(named[1]), **about),
+        Point(name="none", at="input 4", **about),
+    )
+    at_once, alone = (Watch(instrument(*named[0], more=more), {}) for _ in range(2))
+    for turn, step in enumerate(steps):
+        found = []
+        for watch, flags in ((at_once, {}), (alone, {2: Flag.FAULT})):
+            at = START + turn * 1_000
+            if step == "acknowledge":
+                changes = watch.acknowledge(at)
+            elif step == "wait":
+                changes = watch.due(float(turn), at)
+            else:
+                changes = watch.take(Snapshot("gas-1", at, (*step[:2], 1.0), flags), float(turn))
+            if step[2] is not False:  # else their records are refused
+                for each in changes:
+                    watch.apply(each)
+            found.append(([each.fields() for each in changes], watch.states(), watch.next))
+        assert found[0] == found[1]

@@ -324,6 +324,33 @@ def test_change_reports_end_where_full_snapshots_would(tank, steps):
             assert said == told(tank, slow(report(tank, now["a"], now["b"], 0.0)))["gap"]
 
 
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("plant")
+    return list(instruments(folder, entry("stack", FLOW), entry("meter"), entry("tank")).values())
+
+
+number = st.floats(-1e3, 1e3) | st.integers(-1_000, 1_000) | st.sampled_from([0.0, -0.0, 20.0, 21.0, 100.0])
+
+
+@given(st.data())
+def test_it_makes_no_difference_for_the_others_that_a_point_which_nothing_is_computed_of_is_flagged(plant, data):
+    """What is not flagged at all is computed along a shorter way."""
+    short, long = derivers(plant), derivers(plant)
+    for turn in range(3):
+        for each in plant:
+            values = data.draw(st.tuples(*(number for _ in each.points)))
+            late = data.draw(st.booleans())
+            place = {"stack": 3, "meter": 0, "tank": 2}[each.name]
+            plain = short[each.name](snapshot(each, *values, at=turn, late=late))
+            flagged = long[each.name](snapshot(each, *values, at=turn, late=late, flags={place: Flag.FAULT}))
+            one, other = told(each, plain), told(each, flagged)
+            needless = [each.points[place].name] + (["rate"] if each.name == "stack" else [])
+            assert [one[name] for name in one if name not in needless] == [
+                other[name] for name in other if name not in needless
+            ]
+
+
 def test_a_snapshot_of_states_and_absent_points_is_not_changed_by_deriving(tank):
     said = report(tank, 5.0, None, None, states=())
     found = derivers([tank])["tank"](said)
