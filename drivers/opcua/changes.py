@@ -89,6 +89,11 @@ class Changes:
         """How many changes wait for the next turn."""
         return len(self._waiting)
 
+    @property
+    def undeclared(self) -> int:
+        """How many changes are missing that no snapshot has declared."""
+        return self._dropped
+
     def tear(self) -> None:
         """Take that notifications never came: at least one change is missing."""
         self.torn = True
@@ -118,7 +123,7 @@ class Changes:
     def leave(self, now: int) -> list[Snapshot]:
         """Give what was noted before the line is left: whether the rest still stands nobody knows.
 
-        What is missing is declared at once.
+        What is missing is declared at once, or where nothing was noted it stays `undeclared`.
         """
         self._full_at, self._declare_at = float("inf"), float("-inf")
         return self.drain(now, 0.0, last=True)

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 from typing import Self
 from urllib.parse import urlsplit
@@ -109,6 +110,7 @@ class OpcUaDriver:
         self._stack = AsyncExitStack()
         self._open: _Open | None = None
         self._unread: dict[str, Sequence[Snapshot]] = {}
+        self._undeclared = Counter[str]()
         self._said: dict[str, Sequence[Reading]] = {}
         self._remarks: dict[str, tuple[str, ...]] = {}
         self._identities: list[Identity | None] = []
@@ -152,6 +154,7 @@ class OpcUaDriver:
             snapshots = follower.changes.leave(self._now())
             if self._noted(self._asked[name].instrument, follower.changes, snapshots):
                 self._unread[name] = snapshots
+            self._undeclared[name] += follower.changes.undeclared
         self._open = None
         await self._stack.aclose()
 
@@ -227,6 +230,7 @@ class OpcUaDriver:
         else:
             follower = Follower(asked, line.session, line.subscriptions, self._now, self._clock)
             first = await follower.begin()
+            first = replace(first, dropped=self._undeclared.pop(name, 0))
             snapshots = *self._unread.pop(name, ()), first
             line.followers[name] = follower
             self._said[name] = follower.changes.known

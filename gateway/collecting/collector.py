@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
@@ -41,6 +42,8 @@ LONGEST_TURN, _TIMEOUTS = 60.0, 20
 """Seconds, and so many times the line's `timeout` besides, within which a turn ends, whatever is asked in it."""
 MOST_ASKED = 2
 """Times that an instrument is asked what it is, where the question costs the connection: a cut may hit one of them."""
+MOST_UNSTORED = 10_000
+"""Snapshots of an instrument that are held while it cannot be described; then the oldest leave, declared."""
 _log = logging.getLogger("parkgate.line")
 
 Result = TypeVar("Result")
@@ -70,8 +73,8 @@ def nothing_derived(snapshot: Snapshot) -> Snapshot:
 class Station:
     """An instrument as its line's loop keeps it: how it is judged, derived, encoded, and what became of its turns.
 
-    `latest` is what was said of every point by the last snapshot. `watch` holds each snapshot against the instrument's
-    alarms; None where it has none.
+    `unstored` is what was read and waits to be stored. `latest` is what was said of every point by the last snapshot.
+    `watch` holds each snapshot against the instrument's alarms; None where it has none.
     """
 
     instrument: Instrument
@@ -86,6 +89,7 @@ class Station:
     failed: int = 0
     dropped: int = 0
     fault: str = ""
+    unstored: deque[Snapshot] = field(default_factory=deque)
     latest: Snapshot | None = None
     units: tuple[tuple[str, str], ...] = ()
     watch: Callable[[Snapshot], None] | None = None
@@ -208,14 +212,16 @@ class Collector:
         station.began = self._clock.monotonic()
         self._heart.expect(LONGEST_TURN + _TIMEOUTS * self.line.timeout / 1000)
         try:
-            snapshots = await self._read(station.instrument)
+            self._hold(station, await self._read(station.instrument))
             await self._learn(station)
             await self._identify(station)
-            for snapshot in snapshots:
+            while station.unstored:
+                snapshot = station.unstored.popleft()
                 unsynced = not snapshot.late and self._unsynced(snapshot.at)  # sees a step first: windows move along
-                mark = self._recaller.mark(station.instrument) if snapshot is snapshots[-1] else b""
+                mark = b"" if station.unstored else self._recaller.mark(station.instrument)
                 judged = self._origins.judge(station.judge(snapshot))
-                self._store(station, judged, unsynced=unsynced, mark=mark)
+                if self._store(station, judged, unsynced=unsynced, mark=mark):
+                    self._recaller.keep(station.instrument, mark)
                 self._declare(station, snapshot.dropped)
             self._recaller.report(station.instrument)
         except Fault as fault:
@@ -298,7 +304,16 @@ class Collector:
         self._broken = 0
         await self._stack.aclose()
 
-    def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool, mark: bytes = b"") -> None:
+    def _hold(self, station: Station, snapshots: Sequence[Snapshot]) -> None:
+        """Hold what was read until it is stored: a driver says it once, and describing its instrument may fail."""
+        station.unstored.extend(snapshots)
+        over = max(0, len(station.unstored) - MOST_UNSTORED)
+        for _ in range(over):
+            station.unstored.popleft()
+        self._declare(station, over)
+
+    def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool, mark: bytes = b"") -> int:
+        """Give the row that a judged snapshot will be; 0 where the outbox does not take it."""
         snapshot = station.derive(snapshot)
         if not snapshot.late:
             station.latest = onto(snapshot, station.latest)
@@ -311,6 +326,7 @@ class Collector:
             station.watch(snapshot)
         if row:  # what was rejected never had a number: it counts nowhere
             self._average(snapshot, row)
+        return row
 
     def _declare(self, station: Station, dropped: int) -> None:
         """Say that changes of an instrument were never told to us."""

@@ -32,10 +32,12 @@ class Recaller:
     def mark(self, instrument: Instrument) -> bytes:
         """Give what is to be stored with the last snapshot of a turn; nothing where it is stored already."""
         mark = b"" if self._history is None else self._history.mark(instrument)
-        if not mark or self._kept.get(instrument.name) == mark:
-            return b""
-        self._kept[instrument.name] = mark
-        return mark
+        return b"" if self._kept.get(instrument.name) == mark else mark
+
+    def keep(self, instrument: Instrument, mark: bytes) -> None:
+        """Note that a mark was stored."""
+        if mark:
+            self._kept[instrument.name] = mark
 
     def report(self, instrument: Instrument) -> None:
         """Tell what became of the gaps of an instrument since the last turn."""

@@ -156,6 +156,14 @@ def test_what_waits_when_the_line_is_left_is_told_and_declared_and_nothing_is_sa
     (left,) = bench.changes.leave(NOW)
     assert (left.absent, left.values[0], left.dropped) == ({1, 2}, 2.0, 1)
     assert bench.changes.leave(NOW) == []
+    assert bench.changes.undeclared == 0
+
+
+def test_what_is_missing_when_the_line_is_left_and_nothing_else_was_noted_is_still_to_be_declared():
+    bench = Bench()
+    bench.changes.tear()
+    assert bench.changes.leave(NOW) == []
+    assert bench.changes.undeclared == 1
 
 
 def test_a_source_whose_clock_is_set_back_is_told_with_its_times_and_the_newest_stays():

@@ -348,6 +348,20 @@ async def test_an_overflow_in_the_server_is_declared():
     assert (changed.values, changed.flags, changed.dropped) == ((2.0,), {}, 1)
 
 
+async def test_what_is_missing_when_a_quiet_line_is_left_is_declared_behind_the_next_start():
+    tank = followed(point("a"))
+    async with bare() as park:
+        await park.write(a=datavalue(1.0))
+        opened = driver(park.url, tank)
+        async with opened:
+            await opened.read(tank)
+            opened._open.followers[tank.name].changes.tear()
+        async with opened:
+            assert [each.dropped for each in await opened.read(tank)] == [1]
+        async with opened:
+            assert [each.dropped for each in await opened.read(tank)] == [0]
+
+
 async def test_a_message_that_never_came_is_declared_and_the_nodes_are_read(monkeypatch):
     tank = followed(point("a"), point("b"))
     async with bare() as park:

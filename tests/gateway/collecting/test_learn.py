@@ -1,9 +1,11 @@
 """What a driver learns of an instrument is described and judged by before the first snapshot of it is stored."""
 
-from support.line_bench import Bench, fault
+from support.line_bench import START, Bench, fault
 
 from parkgate.drivers.faults import Silent
 from parkgate.drivers.identity import Identity
+from parkgate.drivers.snapshot import Snapshot
+from parkgate.gateway.collecting import collector
 from parkgate.gateway.processing.validity import Judge
 
 
@@ -121,3 +123,40 @@ async def test_a_unit_that_differs_is_told_once(outbox, caplog):
     assert told["unit-differs", "a"] == {"points": {"so2": "ppm"}}
     said = [record.getMessage() for record in caplog.records if "the profile's unit is told" in record.getMessage()]
     assert said == ["a: so2 is in ppm on the server; the profile's unit is told"]
+
+
+async def test_what_was_read_is_stored_once_its_instrument_can_be_described(outbox):
+    def answer(name, now):
+        return [Snapshot("a", START + round(1_000 * now) + more, (float(more),)) for more in (0, 1)]
+
+    line = bench(outbox, 4.2, answer)
+    learning(line, (0, 10))
+    describe, full = line.describe, [OSError("no space left"), OSError("no space left")]
+
+    async def describes(instrument, *, simulated):
+        if full:
+            raise full.pop()
+        return await describe(instrument, simulated=simulated)
+
+    line.collector._describe = describes
+    stored = [body for _, body in await line.run()]
+    assert sorted(body["ts"] - START for body in stored if body["values"]) == [
+        turn * 1_000 + more for turn in range(5) for more in (0, 1)
+    ]
+    assert [body["rev"] for body in stored if body["values"]] == ["r1"] * 10, "never as it was described before"
+    assert [name for name, _ in line.told] == ["line-up", "silent", "answering"]
+
+
+async def test_what_cannot_be_held_any_longer_is_declared(outbox, monkeypatch):
+    monkeypatch.setattr(collector, "MOST_UNSTORED", 3)
+    line = bench(outbox, 4.2)
+    learning(line, (0, 10))
+
+    async def never(instrument, *, simulated):
+        raise OSError("no space left")
+
+    line.collector._describe = never
+    assert not [body for _, body in await line.run() if body["values"]]
+    assert [each for each, detail in zip(line.told, line.details, strict=True) if detail] == [("overflow", "a")] * 2
+    assert line.collector.state.stations["a"].dropped == 2
+    assert len(line.collector.state.stations["a"].unstored) == 3

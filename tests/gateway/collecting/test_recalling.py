@@ -128,3 +128,15 @@ async def test_a_driver_without_a_history_is_asked_for_none(outbox):
     bench = Bench(outbox, 1.5, lambda name, now: 1.0, names=("a",))
     assert len(await bench.run()) == 2
     assert json.dumps(bench.told) == json.dumps([("line-up", "cems")])
+
+
+async def test_a_mark_whose_record_was_not_taken_stands_with_the_next(outbox, monkeypatch):
+    bench = Remembering(outbox, 2.5, names=("a",))
+    bench.memory.marks["a"] = b"far"
+    store, refused, kept = outbox.store, [1], []
+    monkeypatch.setattr(
+        outbox, "store", lambda *given, **more: 0 if refused and refused.pop() else store(*given, **more)
+    )
+    outbox.followers.append(kept.extend)
+    await bench.run()
+    assert [record.mark for record in kept] == [b"far", b""]
