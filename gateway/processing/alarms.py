@@ -4,6 +4,7 @@ The states are the table below. What holds besides:
 
 - a value that may not be used freezes an alarm, its delays too: it raises nothing, and it never clears anything;
 - a value beyond the measuring range may raise, as it may be true, and clears nothing, as it may be not;
+- an off delay stands still while its instrument is not even asked: that a line hangs is no sign that it is over;
 - a computed point without a result says nothing, unless what it is computed of is beyond its range itself;
 - nothing changes before its record was taken: what is decided here is `applied` by whoever stored it, else it is
   decided again with the next reading.
@@ -25,12 +26,14 @@ from parkgate.config.derived import Derived
 from parkgate.config.flag import Flag
 from parkgate.config.profile import Point
 from parkgate.config.site import Instrument
-from parkgate.drivers.snapshot import Snapshot, Value
+from parkgate.drivers.snapshot import Snapshot, Value, full_every
 from parkgate.gateway.processing.levels import Level, Window, level_of, on_level
 from parkgate.gateway.processing.picking import picker
 
 Key = tuple[str, str]
 """A point and its alarm, by name."""
+_FRESH = 2
+"""Periods within which an instrument that goes well is read again."""
 
 
 class State(StrEnum):
@@ -244,10 +247,11 @@ class _Limits:
 class Watch:
     """The alarms of one instrument, compiled when its configuration is loaded."""
 
-    __slots__ = ("_by_key", "_calm", "_limits", "_others", "_watched", "delayed", "instrument")
+    __slots__ = ("_by_key", "_calm", "_fresh", "_limits", "_others", "_read_at", "_watched", "delayed", "instrument")
 
     def __init__(self, instrument: Instrument, standing: Mapping[Key, Restored]) -> None:
         self.instrument = instrument.name
+        self._read_at, self._fresh = -math.inf, _FRESH * full_every(instrument) / 1000
         self.delayed = False
         """Set where a delay runs that `take` saw: whoever ends delays must look when."""
         self._watched = tuple(
@@ -281,6 +285,9 @@ class Watch:
         """Give what a judged snapshot changes. One of the past changes nothing: it says nothing of now."""
         if snapshot.late:
             return ()
+        gap, self._read_at = now - self._read_at - self._fresh, now
+        if gap > 0:
+            self._stretch(gap)
         values, flags, absent = snapshot.values, snapshot.flags, snapshot.absent
         found: list[Transition] = []
         watched = self._watched
@@ -297,15 +304,27 @@ class Watch:
             self._calm = all(limits.calm for limits in self._limits)
         return found
 
+    def _stretch(self, seconds: float) -> None:
+        """Let the off delays that run end so much later: for so long nobody looked."""
+        for each in self._watched:
+            if each.up and each.until is not None:
+                each.until += seconds
+
     def due(self, now: float, at: int) -> Sequence[Transition]:
         """Give what changes because a delay has ended, though nothing new was read; `at` is the time, ms UTC."""
-        over = (each for each in self._watched if each.until is not None and each.until <= now)
+        over = (each for each in self._watched if self._end(each) <= now)
         return [cast("Transition", _change(each, at)) for each in over]
 
     @property
     def next(self) -> float:
-        """When the next delay ends, by the monotonic clock; infinity where none runs."""
-        return min((each.until for each in self._watched if each.until is not None), default=math.inf)
+        """When the next delay ends by itself, by the monotonic clock; infinity where none does."""
+        return min(map(self._end, self._watched), default=math.inf)
+
+    def _end(self, each: _Watched) -> float:
+        """Give when a delay ends by itself; infinity where none runs, or where that needs one more reading."""
+        if each.until is None or (each.up and each.until > self._read_at + self._fresh):
+            return math.inf
+        return each.until
 
     def acknowledge(self, at: int, point: str | None = None, alarm: str | None = None) -> Sequence[Transition]:
         """Give what an acknowledgement changes: of one alarm, of all of a point, or of the instrument."""

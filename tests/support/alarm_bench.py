@@ -15,11 +15,11 @@ def alarm(name="high", **keys):
     return Alarm.model_validate({"name": name, **keys})
 
 
-def instrument(*alarms, name="gas-1", kind="float32", span=(0, 100), more=(), **point):
+def instrument(*alarms, name="gas-1", kind="float32", span=(0, 100), more=(), every="1s", **point):
     """An instrument whose first point is `gas` with these alarms; `more` are further points."""
     first = Point(name="gas", at="input 0", type=kind, range=span, alarms=alarms, **point)
     return Instrument(
-        name=name, line="cems", every=1000, profile="p", protocol="modbus", points=(first, *more)
+        name=name, line="cems", every=every, profile="p", protocol="modbus", points=(first, *more)
     )  # fmt: skip
 
 

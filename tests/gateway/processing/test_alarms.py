@@ -297,7 +297,7 @@ def test_a_delay_begins_anew_where_the_value_was_back():
 
 
 def test_an_alarm_returns_once_it_was_over_for_its_off_delay():
-    bench = Bench(alarm(above=10, off_delay="5s"))
+    bench = Bench(alarm(above=10, off_delay="5s"), every="5s")
     bench.read(HIGH)
     assert bench.read(NORMAL) == []
     assert bench.read(HIGH, after=4) == []
@@ -305,8 +305,19 @@ def test_an_alarm_returns_once_it_was_over_for_its_off_delay():
     assert [each["state"] for each in bench.wait(0.1)] == ["cleared"]
 
 
+def test_time_in_which_a_line_hangs_does_not_count_towards_an_off_delay_and_nothing_returns_by_itself():
+    bench = Bench(alarm(above=10, off_delay="5s"), alarm("low", below=10, delay="10s"), every="1s")
+    bench.read(HIGH)
+    bench.read(NORMAL)
+    assert [each["alarm"] for each in bench.wait(60)] == ["low"], "what raises one is as true as the last reading"
+    assert bench.watch.next == math.inf
+    assert bench.read(NORMAL) == [], "two periods of the five seconds have passed"
+    assert bench.read(NORMAL) == bench.read(NORMAL) == []
+    assert [each["state"] for each in bench.read(NORMAL)] == ["cleared"]
+
+
 def test_time_in_which_nothing_is_known_counts_towards_neither_delay():
-    bench = Bench(alarm(above=10, delay="10s", off_delay="10s"))
+    bench = Bench(alarm(above=10, delay="10s", off_delay="10s"), every="10s")
     bench.read(HIGH)
     bench.read(None, Flag.NO_COMMUNICATION, after=6)
     assert bench.watch.next == math.inf
@@ -330,7 +341,7 @@ def test_a_delay_that_was_frozen_begins_anew_behind_a_value_that_is_back():
 
 
 def test_an_acknowledgement_does_not_touch_the_delay_that_runs():
-    bench = Bench(alarm(above=10, off_delay="10s"))
+    bench = Bench(alarm(above=10, off_delay="10s"), every="10s")
     bench.read(HIGH)
     bench.read(NORMAL)
     bench.wait(5)
