@@ -342,6 +342,7 @@ class Agent:
             ],
             "uplinks": self._uplinks(),
             "windows": self._windowing.open(),
+            "alarms": self._alarming.standing(),
         }  # fmt: skip
 
 

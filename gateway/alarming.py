@@ -103,10 +103,14 @@ class Alarming:
                 async with asyncio.timeout(None if math.isinf(wait) else wait):
                     await self._wake.wait()
 
+    def standing(self) -> Sequence[alarms.Fields]:
+        """Give what stands, the most urgent first."""
+        return alarms.by_urgency(self._standing.values())
+
     async def answer(self, request: Mapping[str, object]) -> Answer:
         """Answer the verb `alarms`: what stands; `request` says nothing more."""
         del request
-        return {"now": self._desk.clock.now(), "standing": alarms.by_urgency(self._standing.values())}
+        return {"now": self._desk.clock.now(), "standing": self.standing()}
 
     async def acknowledge(self, request: Mapping[str, object]) -> Answer:
         """Answer the verb `acknowledge`: `{"instrument":…,"point":…,"alarm":…,"by":…,"why":…}`.

@@ -16,6 +16,9 @@ Tell = Callable[..., int]
 WINDOWS = frozenset({"window-opened", "window-closed", "clock-stepped", "clock-set"})
 """The entries that tell which windows are open."""
 
+PAGE = 500
+"""Entries of one answer: a second's work on a slow disk."""
+
 
 class Trail:
     """Links the entries of a gateway into their chain, and tells what is configured differently than before."""
@@ -83,14 +86,16 @@ class Trail:
             del self._unkept[: len(unkept)]
 
     async def answer(self, request: Mapping[str, object]) -> Mapping[str, object]:
-        """Answer the verb `trail`: every entry as (epoch, n, payload in hex, whether it is what was stored).
+        """Answer the verb `trail`: entries as (epoch, n, payload in hex, whether that is as it was stored), by pages.
 
-        With a `rev` instead the `configurations` that it names, as (subject, text).
+        The oldest, or those behind the `after` (epoch, n) of the request; there are `more`, or not. With a `rev` also
+        the `configurations` that it names, as (subject, text).
         """
-        rev = request.get("rev")
-        rows = await self._outbox.ask(lambda database: database.trail.entries())
+        rev, after = request.get("rev"), _place(request.get("after"))
+        rows = await self._outbox.ask(lambda database: database.trail.entries(after, PAGE))
         found = [] if rev is None else await self._outbox.ask(lambda database: database.trail.named(str(rev)))
-        return {"entries": [(epoch, n, body.hex(), sound) for epoch, n, body, sound in rows], "configurations": found}
+        entries = [(epoch, n, body.hex(), sound) for epoch, n, body, sound in rows]
+        return {"entries": entries, "more": len(entries) == PAGE, "configurations": found}
 
     async def _configured(self, subject: str, text: str, tell: Tell) -> None:
         rev, was = encode.rev_of(text), self._revs.get(subject, "")
@@ -108,6 +113,14 @@ class Trail:
         for record in records:
             if record.series.kind == "event" and (entry := trail.read(record.body)) is not None:
                 self.head = entry.n, entry.digest
+
+
+def _place(after: object) -> tuple[str, int] | None:
+    """Give the place that a request names; None where it names none."""
+    match after:
+        case [str(epoch), int(n)]:
+            return epoch, n
+    return None
 
 
 def site_configuration(source: str, site: Site) -> str:

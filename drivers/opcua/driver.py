@@ -102,7 +102,7 @@ class OpcUaDriver:
         self._own = ""
         self._asked = {instrument.name: Asked.of(instrument, plan(instrument)) for instrument in instruments}
         self._present = {instrument.name: Present() for instrument in instruments}
-        self._properties = Properties()
+        self._properties = Properties(clock)
         self.history = History(reading_of)
         for asked in self._asked.values():
             self._properties.add(asked.instrument, asked.plan)

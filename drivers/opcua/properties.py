@@ -7,7 +7,7 @@ cannot be read leaves what is known, and costs no reading.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,11 @@ from parkgate.drivers.opcua.semantics import CHANGED, NOTHING, Said, differing, 
 
 MOST_TRIES = 3
 """Times in a session that an instrument's are asked where no answer comes."""
+
+OFTEN = 10
+"""Times that an instrument's ranges may change before each further change is taken later: each is kept for ever."""
+LONGEST_REST_S = 600.0
+"""The longest time between two changes of ranges that change again and again."""
 
 _NAMES = ("EngineeringUnits", "EURange")
 _WHOLE = 0xFFFF_FFFF
@@ -46,7 +51,8 @@ class _Points:
     """An instrument as configured and as known by now; `said` and `unasked` are by index into its points.
 
     `unasked` has not been asked about since the session began or it changed; `tries` brought no answer. `told` is what
-    was last told to have changed, by index into the plan's nodes.
+    was last told to have changed, by index into the plan's nodes. `changes` counts how often it became another one;
+    until `rests_until` (monotonic, seconds) other ranges wait, and it is `unsettled` while some do.
     """
 
     configured: Instrument
@@ -57,12 +63,19 @@ class _Points:
     unasked: set[int] = field(default_factory=set)
     told: dict[int, tuple[object, ...]] = field(default_factory=dict)
     tries: int = 0
+    changes: int = 0
+    rests_until: float = float("-inf")
+    unsettled: bool = False
 
 
 class Properties:
-    """What the server of a line says of the points of its instruments, by the names of these."""
+    """What the server of a line says of the points of its instruments, by the names of these.
 
-    def __init__(self) -> None:
+    `clock` is monotonic, in seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
         self._of: dict[str, _Points] = {}
         self._limits: tuple[int, int] | None = None
 
@@ -98,6 +111,8 @@ class Properties:
         self.ask_again(name, _changed(points, readings))
         due = _due(points, readings)
         if not due:
+            if points.unsettled:
+                self._settle(points)
             return
         try:
             found = await self._ask(client, namespaces, points.plan, due)
@@ -114,9 +129,21 @@ class Properties:
         for place in due:
             points.said[place] = _taken(points.said.get(place, NOTHING), place, found)
         points.differing = tuple(differing(points.configured, points.said))
-        again = known(points.configured, points.said)
-        if again != points.now:
-            points.now = again
+        self._settle(points)
+
+    def _settle(self, points: _Points) -> None:
+        """Take what is known by now: at once, but ranges that change again and again only now and then."""
+        again, now = known(points.configured, points.said), self._clock()
+        points.unsettled = again != points.now and now < points.rests_until and _units(again) == _units(points.now)
+        if again == points.now or points.unsettled:
+            return
+        points.now = again
+        points.changes += 1
+        if points.changes > OFTEN:
+            points.rests_until = now + min(LONGEST_REST_S, 2.0 ** (points.changes - OFTEN))
+        if points.changes == OFTEN + 1:
+            said = say("the server changes its ranges again and again; from now on they are taken now and then only")
+            _log.warning("%s: %s", again.name, said)
 
     async def _ask(
         self, client: Client, namespaces: Mapping[str, int], plan: Plan, due: Sequence[int]
@@ -144,6 +171,10 @@ class Properties:
                 if answer.StatusCode is None or answer.StatusCode.is_good():
                     found[nodes[each][0]] = None if answer.Value is None else answer.Value.Value
         return found
+
+
+def _units(instrument: Instrument) -> list[str]:
+    return [point.unit for point in instrument.points]
 
 
 def _changed(points: _Points, readings: Mapping[int, Reading]) -> list[int]:

@@ -10,6 +10,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
 from typing import Protocol, cast
 
 from parkgate.config.language import say
@@ -39,6 +40,7 @@ class Verb(Protocol):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; problems and faults are printed for people, never as a traceback."""
+    _say_anything()
     words = list(sys.argv[1:] if arguments is None else arguments)
     verbs = {each.name: each for each in entry_points(group="parkgate.commands")}
     chosen = {words[0]: verbs[words[0]]} if words and words[0] in verbs else verbs
@@ -54,6 +56,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return 130
     return PROBLEMS
+
+
+def _say_anything() -> None:
+    """Let what a terminal has no sign for be written as an escape, as JSON has it too: a device may name it so."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _parser(verbs: dict[str, EntryPoint]) -> argparse.ArgumentParser:

@@ -23,7 +23,7 @@ from parkgate.config.site import Site
 from parkgate.gateway.commands.trail_table import local
 from parkgate.gateway.control.client import NotRunning, ask
 from parkgate.gateway.control.server import SOCKET
-from parkgate.gateway.messages.table import Title, age, flag_words
+from parkgate.gateway.messages.table import Title, age, flag_words, standing_alarms
 from parkgate.gateway.storing.database import OutboxFault
 from parkgate.gateway.storing.inspect import inspect
 
@@ -95,7 +95,7 @@ def show(console: Console, site: Site, answer: Mapping[str, Any]) -> None:
     console.print(_uplinks(answer["uplinks"]))
     console.print(_disk(answer["outbox"]))
     windows = _windows(answer, ZoneInfo(site.gateway.timezone))
-    for note in (*_faults(answer), *_unsupported(answer), *_remarks(answer), *windows):
+    for note in (*_alarms(answer), *_faults(answer), *_unsupported(answer), *_remarks(answer), *windows):
         console.print(note)
 
 
@@ -117,6 +117,14 @@ def _show_stopped(console: Console, site: Site, answer: Mapping[str, Any]) -> No
         console.print(say("there is no outbox yet"))
     for fault in (answer["fault"], answer.get("outbox_fault", "")):
         console.print(Text(fault, style="red"), end="\n" if fault else "")
+
+
+def _alarms(answer: Mapping[str, Any]) -> Iterable[Text]:
+    """Tell that alarms stand; they say something of the plant, and nothing of the gateway."""
+    entries = answer.get("alarms", ())
+    if said := standing_alarms(entries):
+        style = "yellow" if all(each["acknowledged"] for each in entries) else "red"
+        yield Text(f"{said}; {say('parkgate alarms SITE lists them')}", style=style)
 
 
 def _faults(answer: Mapping[str, Any]) -> Iterable[Text]:

@@ -75,11 +75,26 @@ def _told(site: Site, rev: str | None) -> Told:
     data = site.gateway.data
     request = {"verb": "trail"} if rev is None else {"verb": "trail", "rev": rev}
     try:
-        answer: Mapping[str, Any] = ask(data / SOCKET, request, timeout=PATIENCE)
+        answer = _asked(data / SOCKET, request)
     except NotRunning:
         answer = inspect_trail(data, rev) or {"entries": [], "configurations": []}
     rows = [(epoch, n, bytes.fromhex(body), sound) for epoch, n, body, sound in answer["entries"]]
     return Told(rows, [(subject, text) for subject, text in answer["configurations"]])
+
+
+def _asked(socket: Path, request: Mapping[str, object]) -> Mapping[str, Any]:
+    """Ask a running agent for the whole trail, page by page.
+
+    Raises:
+        NotRunning: no agent answers, or it ended meanwhile.
+
+    """
+    first = page = ask(socket, request, timeout=PATIENCE)
+    entries = list(first["entries"])
+    while page.get("more"):
+        page = ask(socket, {"verb": "trail", "after": entries[-1][:2]}, timeout=PATIENCE)
+        entries += page["entries"]
+    return {"entries": entries, "configurations": first["configurations"]}
 
 
 def as_json(entry: Entry) -> dict[str, object]:

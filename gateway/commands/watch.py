@@ -28,7 +28,7 @@ from parkgate.gateway.commands.subscriber import PORTS, Subscriber
 from parkgate.gateway.control.client import ask
 from parkgate.gateway.control.server import SOCKET
 from parkgate.gateway.messages.board import Board, rows_of_status
-from parkgate.gateway.messages.table import Row, live_table, row_as_json
+from parkgate.gateway.messages.table import Row, live_table, row_as_json, standing_alarms
 
 HELP = "watch the live table of a gateway, or of what a broker receives"
 
@@ -150,7 +150,8 @@ class _Gateway:
 
     async def first(self) -> Picture:
         reply = await asyncio.to_thread(ask, self._socket, {"verb": "status"})
-        return Picture(self._title, rows_of_status(reply), _uplinks(reply.get("uplinks", ())))
+        said = standing_alarms(reply.get("alarms", ())), _uplinks(reply.get("uplinks", ()))
+        return Picture(self._title, rows_of_status(reply), "  ".join(filter(None, said)))
 
     async def next(self) -> Picture:
         await asyncio.sleep(PERIOD)
@@ -187,7 +188,8 @@ class _Broker:
         words = {"online": say("online"), "offline": say("offline")}
         states = (f"{gateway} {words.get(state, state)}" for gateway, state in self._board.states.items())
         lost = not self._subscriber.connected
-        return Picture(self._subscriber.where, self._board.rows(), "  ".join(states), lost)
+        caption = "  ".join(filter(None, (standing_alarms(*self._board.alarms()), *states)))
+        return Picture(self._subscriber.where, self._board.rows(), caption, lost)
 
 
 def _uplinks(uplinks: Sequence[Mapping[str, object]]) -> str:

@@ -47,11 +47,12 @@ class Board:
     """The newest snapshot of every instrument that a subscriber of `{prefix}/v1/#` heard of."""
 
     _status: dict[str, str] = field(default_factory=dict)
+    _alarms: dict[str, Object] = field(default_factory=dict)
     _meta: dict[tuple[str, str], Object] = field(default_factory=dict)
     _data: dict[tuple[str, str], Object] = field(default_factory=dict)
 
     def take(self, topic: str, payload: bytes) -> None:
-        """Enter one message: `status`, `meta/{instrument}` and `data/{instrument}` matter, an empty one clears."""
+        """Enter one message: `status`, `alarms`, `meta/{instrument}` and `data/{instrument}`; an empty one clears."""
         levels = topic.split("/")
         if len(levels) < _LEVELS or levels[1] != "v1":
             return
@@ -59,6 +60,8 @@ class Board:
         told = _parsed(payload)
         if kind == "status" and not rest:
             self._status[gateway] = _text(told.get("state"))
+        elif kind == "alarms" and not rest:
+            self._alarms[gateway] = told
         elif kind == "meta" and len(rest) == 1:
             _keep(self._meta, (gateway, rest[0]), told)
         elif kind == "data" and len(rest) == 1:
@@ -71,6 +74,12 @@ class Board:
     def states(self) -> Mapping[str, str]:
         """What each gateway (`site/gateway`) last said of itself: `online` or `offline`."""
         return {gateway: state for gateway, state in sorted(self._status.items()) if state}
+
+    def alarms(self) -> tuple[list[Object], int]:
+        """Give what stands at all gateways, and how much more does of which the broker keeps no word."""
+        listed = [_list(told.get("standing")) for told in self._alarms.values()]
+        more = sum(_whole(told.get("more")) or 0 for told in self._alarms.values())
+        return [_object(each) for entries in listed for each in entries], more
 
     def rows(self) -> tuple[Row, ...]:
         """Give a row per instrument, by name; named with its gateway where there are several."""
@@ -138,6 +147,10 @@ def _parsed(payload: bytes) -> Object:
 
 def _object(value: object) -> Object:
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: object) -> list[object]:
+    return value if isinstance(value, list) else []
 
 
 def _text(value: object) -> str:

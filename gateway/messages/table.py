@@ -42,6 +42,14 @@ class Title:
         yield _cut(Text(self.text))
 
 
+def standing_alarms(entries: Sequence[Mapping[str, object]], more: int = 0) -> str:
+    """Give a sentence about alarms that stand, nothing where none does; of `more` only their number is known."""
+    if not entries and not more:
+        return ""
+    waiting = sum(not each.get("acknowledged") for each in entries)
+    return say("alarms that stand: {count}, not acknowledged: {waiting}", count=len(entries) + more, waiting=waiting)
+
+
 @dataclass(frozen=True, slots=True)
 class Reading:
     """One point as it stands: `value` None where there is none, `flag` one of the contract's words, "" if normal."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sqlite3
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from parkgate.gateway.storing.seal import sealed, whole
@@ -50,9 +50,13 @@ class Trail:
         kept = rows(self._connection, "configuration")
         return [(subject, rev, body) for subject, rev, body, sound in kept if sound]
 
-    def entries(self) -> list[tuple[str, int, bytes, bool]]:
-        """Give every entry, the oldest first, and whether it is what was stored."""
-        return list(rows(self._connection, "trail"))
+    def entries(self, after: tuple[str, int] | None = None, most: int = -1) -> list[tuple[str, int, bytes, bool]]:
+        """Give entries, those behind one if so said, the oldest first, and whether each is what was stored.
+
+        At `most` so many.
+        """
+        behind = "WHERE (epoch, n) > (?, ?) " if after else ""
+        return list(rows(self._connection, "trail", f"{behind}ORDER BY epoch, n LIMIT ?", (*(after or ()), most)))
 
     def text(self, subject: str, rev: str) -> str | None:
         """Give the configuration that `rev` names, None where it is not there."""
@@ -88,9 +92,12 @@ class Trail:
                     raise Broken(f"{table} {first} {second}")
 
 
-def rows(connection: sqlite3.Connection, table: str) -> Iterator[tuple[str, Any, bytes, bool]]:
-    """Give each row of one of the two tables: its key, its body, and whether it is what was stored."""
-    found = connection.execute(f"SELECT {KEYS[table]}, body, crc FROM {table} ORDER BY {KEYS[table]}")  # noqa: S608  # our own names
+def rows(
+    connection: sqlite3.Connection, table: str, where: str = "", values: Sequence[object] = ()
+) -> Iterator[tuple[str, Any, bytes, bool]]:
+    """Give rows of one of the two tables, all if not said: key, body, and whether that is what was stored."""
+    query = f"SELECT {KEYS[table]}, body, crc FROM {table} {where or f'ORDER BY {KEYS[table]}'}"  # noqa: S608  # our own names
+    found = connection.execute(query, values)
     for first, second, body, crc in found:
         yield first, second, body, whole(table, first, second, body, crc)
 

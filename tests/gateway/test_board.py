@@ -158,3 +158,13 @@ def test_a_reply_without_instruments_has_no_rows(reply):
 @given(st.dictionaries(st.just("instruments"), st.lists(JSON)))
 def test_no_reply_whatsoever_raises(reply):
     assert len(rows_of_status(reply)) <= len(reply.get("instruments", []))
+
+
+def test_what_stands_is_that_of_all_gateways_and_what_a_broker_has_no_word_of_is_counted():
+    filled = board(("alarms", {"ts": 1, "standing": [{"point": "so2", "acknowledged": True}], "more": 3}))
+    filled.take("park/v1/xuwei/gw-02/alarms", json.dumps({"ts": 1, "standing": [{"point": "o2"}]}).encode())
+    assert filled.alarms() == ([{"point": "so2", "acknowledged": True}, {"point": "o2"}], 3)
+    filled.take(f"{ROOT}/alarms", b"")
+    assert filled.alarms() == ([{"point": "o2"}], 0)
+    filled.take("park/v1/xuwei/gw-02/alarms", json.dumps({"standing": "none", "more": "many"}).encode())
+    assert filled.alarms() == ([], 0)

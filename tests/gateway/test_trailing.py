@@ -7,6 +7,7 @@ import pytest
 from support.alarm_bench import instrument
 
 from parkgate.config.site import Gateway, Line, Secret, Site, Uplink
+from parkgate.gateway import trailing
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.messages import encode
 from parkgate.gateway.messages.trail import digest, verify
@@ -111,6 +112,26 @@ async def test_every_configuration_that_was_in_force_is_kept(lives):
         answer = await run.trail.answer({"verb": "trail", "rev": rev})
         assert answer["configurations"] == [("gas-1", encode.configuration(f"{SOURCE}/gas-1", about))]
     assert len(answer["entries"]) == 4
+
+
+async def test_a_long_trail_is_answered_page_by_page(lives, monkeypatch):
+    monkeypatch.setattr(trailing, "PAGE", 3)
+    run = await lives(instrument())
+    for number in range(4):
+        run.tell("acknowledged", "gas-1", by="Li Wei", why=str(number))
+    await run.outbox.commit()
+    whole = [[*key, body, sound] for *key, body, sound in await run.outbox.ask(lambda base: base.trail.entries())]
+    found, request = [], {"verb": "trail", "rev": "none"}
+    while True:
+        answer = json.loads(json.dumps(await run.trail.answer(request)))
+        found += [[epoch, n, bytes.fromhex(body), sound] for epoch, n, body, sound in answer["entries"]]
+        if not answer["more"]:
+            break
+        request = {"verb": "trail", "after": answer["entries"][-1][:2]}
+    assert found == whole
+    assert len(whole) == 7
+    answer = await run.trail.answer({"verb": "trail", "after": ["nonsense"]})
+    assert len(answer["entries"]) == 3
 
 
 async def test_an_instrument_that_turns_out_to_be_simulated_is_told_once(lives):

@@ -55,6 +55,7 @@ REPLY = {
          "points": {"gas": {"value": 3.5, "unit": "ppm", "title": "硫化氢", "flag": None}}},
     ],
     "uplinks": [{"name": "park", "delivered": 7, "waiting": 2}],
+    "alarms": [{"acknowledged": True}],
 }  # fmt: skip
 SNAPSHOT = {"source": "xuwei/gw-01/gas-1", "epoch": "0001-aaaaaa", "seq": 4, "low": 4, "ts": 1763890000123, "rev": "a"}
 
@@ -125,7 +126,7 @@ async def test_on_a_pipe_it_prints_the_table_of_a_gateway_once(site, tmp_path):
     assert lines[0].strip() == "徐圩一期"
     assert lines[2].split()[:5] == ["gas-1", "1#", "泵房", "modbus", "gas"]
     assert lines[2].split()[-4:] == ["9", "9", "7", "2"]
-    assert lines[3].strip() == "uplink park: delivered 7, waiting 2"
+    assert lines[3].strip() == "alarms that stand: 1, not acknowledged: 0  uplink park: delivered 7, waiting 2"
 
 
 async def test_json_is_one_line_and_says_what_the_table_says(site, tmp_path):
@@ -223,6 +224,7 @@ def test_a_duration_without_its_unit_is_a_usage_error(capsys):
 async def test_a_broker_shows_what_it_kept_of_every_gateway():
     async with Mosquitto() as broker, publisher(broker.port) as publish:
         await publish("status", {"state": "online"})
+        await publish("alarms", {"ts": 1, "standing": [{"acknowledged": False}]})
         await publish("meta/gas-1", {"title": "1# 泵房", "protocol": "modbus", "points": {"gas": {"unit": "ppm"}}})
         await publish("data/gas-1", {**SNAPSHOT, "values": {"gas": 3.5}})
         code, out, err = await finished(await start(broker.url))
@@ -231,7 +233,7 @@ async def test_a_broker_shows_what_it_kept_of_every_gateway():
     assert lines[0].strip() == broker.url
     assert lines[1].split() == ["instrument", "protocol", "values", "age", "seq"]
     assert lines[2].split()[:7] == ["gas-1", "1#", "泵房", "modbus", "gas", "3.5", "ppm"]
-    assert lines[3].strip() == "xuwei/gw-01 online"
+    assert lines[3].strip() == "alarms that stand: 1, not acknowledged: 1  xuwei/gw-01 online"
 
 
 async def test_a_broker_is_followed_as_messages_come():

@@ -9,6 +9,7 @@ from support.node_opcua import node, serving
 from support.opcua_park import T0, bare, datavalue, followed, instrument, line, point
 
 from parkgate.config.flag import Flag
+from parkgate.drivers.opcua import properties
 from parkgate.drivers.opcua.driver import OpcUaDriver
 from parkgate.drivers.opcua.properties import MOST_TRIES
 
@@ -123,6 +124,34 @@ async def test_a_status_that_goes_on_saying_so_has_them_read_once_until_the_next
                 await park.put("level", datavalue(value, status=CHANGED))
                 await opened.read(tank)
     assert len(asked) == 2
+
+
+async def test_ranges_that_change_again_and_again_are_taken_now_and_then_and_a_unit_at_once(monkeypatch, caplog):
+    monkeypatch.setattr(properties, "OFTEN", 2)
+    tank, now, value = instrument(point("level")), [0.0], iter(range(100))
+    async with bare() as park:
+        await park.put("level", datavalue(0.5))
+        unit, span = await say(park, "level", METRE, (0, 1))
+        async with OpcUaDriver(line(park.url), [tank], lambda: T0, clock=lambda: now[0]) as opened:
+
+            async def turn(*, high=None):
+                if high is not None:
+                    await span.write_value(ua.Range(0, high))
+                    await park.put("level", datavalue(float(next(value)), status=CHANGED))
+                await opened.read(tank)
+                return said(opened.described(tank))[0]
+
+            assert [await turn(high=high) for high in (1, 2, 3)] == [("m", (0, high)) for high in (1, 2, 3)]
+            assert await turn(high=4) == ("m", (0, 3)), "it rests for 2 s"
+            assert [
+                record.message.partition(";")[0] for record in caplog.records if record.name == "parkgate.opcua"
+            ] == ["tank-1: the server changes its ranges again and again"]
+            now[0] = 1.9
+            assert await turn() == ("m", (0, 3))
+            now[0] = 2.0
+            assert await turn() == ("m", (0, 4)), "and is taken then, without another word of the server"
+            await unit.write_value(ua.EUInformation(CEFACT, MILLIMETRE, ua.LocalizedText("mm"), ua.LocalizedText("")))
+            assert await turn(high=5) == ("mm", (0, 5)), "what a value means does not wait"
 
 
 async def test_what_changed_while_no_answer_came_is_asked_again(asked):

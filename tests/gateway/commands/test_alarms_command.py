@@ -35,11 +35,14 @@ async def test_of_a_running_agent_it_lists_what_stands_and_acknowledges_it(tmp_p
                 while (listed := await verb("alarms", site))[1].count("stack-1") < 2:
                     await asyncio.sleep(0.05)
             code, out, err = listed
+            status = await verb("status", site)
             acknowledged = await verb("alarms", site, "--ack", "stack-1", *BY)
             again = await verb("alarms", site, "--ack", "stack-1", *BY)
             as_json = await verb("alarms", site, "--json")
             await agent.stop()
     assert (code, err) == (1, "")
+    assert "alarms that stand: 2, not acknowledged: 2; parkgate alarms SITE lists them" in status[1]
+    assert status[0] == 0, "an alarm is no fault of the gateway"
     assert [line.split()[:7] for line in out.splitlines()[1:]] == [
         ["stack-1", "so2", "high", "urgent", "unacknowledged", "150.0", "≥"],
         ["stack-1", "o2", "low", "low", "unacknowledged", "6.2", "≤"],

@@ -1,6 +1,7 @@
 """`parkgate` itself: its verbs, its exit codes, and that nobody ever sees a traceback."""
 
 import asyncio
+import json
 import os
 import sys
 from importlib.metadata import entry_points
@@ -94,6 +95,22 @@ async def test_a_reader_that_leaves_early_is_not_told_of_a_broken_pipe():
     finally:
         os.close(here)
     assert (code, err) == (1, "")
+
+
+async def test_what_is_no_text_of_the_terminal_is_written_as_an_escape_and_stays_json():
+    script = (
+        "import json, sys; from parkgate.gateway.commands import main;"
+        "verb = type('Verb', (), {'HELP': 'x', 'add_arguments': lambda _: None, 'run': lambda _: print("
+        "json.dumps('\\udcff 二', ensure_ascii=False)) or 0});"
+        "main.entry_points = lambda group: [type('E', (), {'name': 'status', 'load': lambda self: verb})()];"
+        "sys.exit(main.main(['status']))"
+    )
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, env={**os.environ, "PYTHONIOENCODING": "latin-1"}
+    )
+    out, _ = await process.communicate()
+    assert process.returncode == 0
+    assert json.loads(out.decode("latin-1")) == "\udcff 二"
 
 
 async def test_only_the_verb_asked_for_is_loaded():

@@ -171,6 +171,16 @@ def shown(folder, answer, width=80, title="徐圩一期"):
     return console.file.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("acknowledged", "said"),
+    [((), ""), ((True, False), "alarms that stand: 2, not acknowledged: 1; parkgate alarms SITE lists them\n")],
+)
+def test_alarms_that_stand_are_counted_below_the_tables(tmp_path, acknowledged, said):
+    told = reply(instruments=[instrument()]) | {"alarms": [{"acknowledged": each} for each in acknowledged]}
+    assert shown(tmp_path, told).partition("free on the disk\n")[2] == said
+    assert fine(told)
+
+
 def test_nothing_that_others_wrote_is_read_as_markup(tmp_path):
     odd = "[red]x[/b]"
     told = reply(
