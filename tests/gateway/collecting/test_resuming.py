@@ -4,7 +4,7 @@ import asyncio
 import json
 import random
 
-from support.derived import entry, write
+from support.derived import METER, entry, write
 
 from parkgate.config.load import load_site
 from parkgate.drivers.driver import Standing
@@ -122,3 +122,42 @@ async def test_what_came_out_of_a_history_is_not_counted_from(tmp_path, outbox):
     again = derivers([about])
     await resume(source, [about], again, outbox)
     assert again["meter"](Snapshot("meter", 7, (1.0, 111.0))).values[2] == 1.0
+
+
+class Telling(Meter):
+    """A driver whose server tells what the profile lacks of both points."""
+
+    def described(self, instrument):
+        points = (
+            point.model_copy(update={"unit": point.unit or "L", "range": (0, 1e6)}) for point in instrument.points
+        )
+        return instrument.model_copy(update={"points": tuple(points)})
+
+
+async def test_it_goes_on_from_what_was_stored_under_what_the_server_told(tmp_path):
+    site = load_site(write(tmp_path, entry("meter", every="20ms"), meter=METER.replace('unit = "m3/h", ', "")))
+    _, metas = await life(site, Telling(990.0), 4)
+    assert metas[-1]["points"]["flow"]["unit"] == "L"
+    both, _ = await life(site, Telling(5_000.0), 4)
+    before, behind = parted(both, 5_001.0)
+    last = max(body["values"]["total"] for body in before)
+    assert counts(behind)[:2] == [5_001.0 - last, 1.0]
+
+
+async def test_it_does_not_where_the_unit_of_what_is_counted_is_what_the_server_told(tmp_path):
+    site = load_site(write(tmp_path, entry("meter", every="20ms"), meter=METER.replace('unit = "m3", ', "")))
+    await life(site, Telling(990.0), 4)
+    both, _ = await life(site, Telling(5_000.0), 4)
+    assert counts(parted(both, 5_001.0)[1])[:2] == ["warm-up", 1.0]
+
+
+async def test_a_configuration_that_cannot_be_read_any_more_is_another_one(tmp_path, outbox):
+    (about,) = load_site(write(tmp_path, entry("meter"))).instruments
+    await outbox.write(lambda database: database.trail.keep([("meter", "0badc0de", 'xuwei/gw-01/meter{"old": 1}')]))
+    encoder = SnapshotEncoder("xuwei/gw-01/meter", outbox.epoch, "0badc0de", about)
+    derive = derivers([about])
+    snapshot = derivers([about])["meter"](Snapshot("meter", 1, (1.0, 5.0)))
+    outbox.store(outbox.series("data", "meter"), 1, lambda seq, low: encoder(snapshot, seq, low))
+    await outbox.commit()
+    await resume("xuwei/gw-01", [about], derive, outbox)
+    assert derive["meter"].remembers
