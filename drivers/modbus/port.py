@@ -56,6 +56,7 @@ class Port:
         self._pause = Pause()
         self._until = self._after = 0.0
         self._watched = True
+        self._nothing = 0  # times in a row that it was ready and had nothing: once, if `take` was faster
         self._buffered = transport.write
         transport.write = self._write
         if transport.sync_serial is not None:
@@ -111,8 +112,10 @@ class Port:
             self._transport.intern_protocol.data_received(data)
             if (left := self._missing()) is not None and left > BRIEF:
                 self.leave(left)
-        elif data is not None:  # always ready and never anything: so a port looks whose adapter was pulled out
-            self._transport.close(OSError("the port is gone"))
+        elif data is not None:
+            self._nothing += 1
+            if self._nothing > 1:  # always ready and never anything: so a port looks whose adapter was pulled out
+                self._transport.close(OSError("the port is gone"))
 
     def _read(self) -> bytes | None:
         """Give what is there; None where the port has none now, or was lost meanwhile."""
@@ -120,12 +123,15 @@ class Port:
         if serial is None:
             return None
         try:
-            return os.read(serial.fileno(), _MOST)
+            data = os.read(serial.fileno(), _MOST)
         except BlockingIOError:
             return None
         except OSError as error:
             self._transport.close(error)
             return None
+        if data:
+            self._nothing = 0
+        return data
 
     def _write(self, data: bytes) -> None:
         """Write a question; what the port does not take at once goes when it does."""

@@ -41,7 +41,8 @@ class Seen:
 async def rounds(transport, count, seed, *, waits=0.02, latest=3.0):
     """Ask `count` times, half of the answers late by up to `latest` timeouts; two units, so that others go on.
 
-    An answer that the machine's load makes later than that is not given.
+    An answer that the machine's load makes later than that is not given. A line that is lost is opened again, as its
+    driver wants it.
     """
     rng, seen = random.Random(seed), Seen()
 
@@ -63,6 +64,9 @@ async def rounds(transport, count, seed, *, waits=0.02, latest=3.0):
                 for each in rng.sample(everything, len(everything)):
                     try:
                         (snapshot,) = await driver.read(each)
+                    except Unreachable:
+                        await stack.aclose()
+                        await _entered(stack, driver)
                     except Fault:
                         await asyncio.sleep(0.002)
                     else:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import select
 import tty
 from contextlib import asynccontextmanager
 
@@ -111,6 +112,18 @@ async def test_a_port_that_goes_away_is_lost_whether_it_is_watched_or_asked():
         transport.write(b"nobody")
         port.take()
         assert heard.pieces == []
+
+
+async def test_what_was_taken_between_the_port_s_being_ready_and_its_turn_is_no_end_of_it():
+    async with opened() as (ours, port, transport, heard):
+        for number in range(3):
+            os.write(ours, bytes([number]))
+            select.select([transport.sync_serial], [], [])  # so that the loop finds it ready, behind what it has to do
+            asyncio.get_running_loop().call_soon(port.take)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+        assert heard.pieces == [b"\0", b"\1", b"\2"]
+        assert not heard.lost.done()
 
 
 async def test_only_what_a_timer_was_asked_for_last_happens():
