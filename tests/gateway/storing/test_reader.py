@@ -194,6 +194,18 @@ async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, mon
     assert outbox.series("data", "b").low == 31
 
 
+async def test_low_rises_with_every_live_row_that_is_settled_though_newer_ones_are_still_out(outbox):
+    reader = reader_of(outbox)
+    outbox.followers.append(reader.take)
+    for _ in range(3):
+        await fill(outbox, 2)
+    a, b = outbox.series("data", "a"), outbox.series("data", "b")
+    reader.settle([1, 2, 3], NOW)
+    assert (a.low, b.low) == (3, 2)
+    reader.settle([4, 5, 6], NOW)
+    assert (a.low, b.low) == (4, 4)
+
+
 async def test_millions_of_rows_that_are_gone_are_one_range(outbox):
     reader = reader_of(outbox)
     await fill(outbox, 2)
