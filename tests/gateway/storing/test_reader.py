@@ -1,5 +1,6 @@
 """What an uplink takes from the outbox, and what `low` then says."""
 
+import asyncio
 import random
 import zlib
 
@@ -176,6 +177,21 @@ async def test_a_rewind_during_a_connection_leaves_out_what_is_in_the_window(out
     reader.rewind([3, 4])
     assert await handed(reader) == [2]
     assert await handed(reader) == [5, 6]
+
+
+async def test_what_a_rewind_takes_back_while_the_backlog_is_read_is_handed_out_again(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PIECE", 2)
+    monkeypatch.setattr(room, "CHUNK", 4)
+    reader = reader_of(outbox)
+    await fill(outbox, 8)
+    assert await handed(reader) == [1, 2, 3, 4]
+    reading = asyncio.create_task(handed(reader))
+    await asyncio.sleep(0)  # it waits for the file now
+    reader.settle([1], NOW)
+    reader.rewind()
+    assert await reading == [5, 6, 7, 8]
+    assert await handed(reader) == [2, 3, 4]
+    assert not reader.behind
 
 
 async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, monkeypatch):
