@@ -196,6 +196,14 @@ async def test_past_the_limit_records_are_rejected_unnumbered_and_counted(outbox
     assert series.seq == 3
 
 
+async def test_each_record_that_waits_takes_its_own_size_of_the_limit(outbox, monkeypatch):
+    monkeypatch.setattr(room, "MAX_QUEUED", 40)
+    series = outbox.series("data", "a")
+    assert [outbox.store(series, 1, lambda *_, size=size: b"x" * size) for size in (5, 50, 5)] == [1, 2, 0]
+    await outbox.commit()
+    assert [outbox.store(series, 1, lambda *_, size=size: b"x" * size) for size in (30, 5, 5, 5)] == [3, 4, 5, 6]
+
+
 async def test_a_disk_that_fails_ends_the_agent(outbox, monkeypatch):
     def broken(*_):
         error = sqlite3.OperationalError("disk I/O error")
@@ -263,6 +271,16 @@ async def test_usage_counts_from_the_oldest_row_to_the_newest(outbox):
     used, rows = await outbox.ask(Database.usage)
     assert rows == 5
     assert used == await outbox.ask(Database.size)
+
+
+async def test_what_left_the_file_no_longer_counts_as_used(outbox):
+    for _ in range(100):
+        outbox.store(outbox.series("data", "a"), 1, lambda *_: random.Random(1).randbytes(3_000))
+    await outbox.commit()
+    full, allocated = await outbox.ask(Database.size), await outbox.ask(Database.allocated)
+    await outbox.commit(range(1, 51))
+    assert 0.4 * full < await outbox.ask(Database.size) < 0.6 * full
+    assert await outbox.ask(Database.allocated) == allocated, "its free pages are still the file's"
 
 
 async def test_the_time_of_the_oldest_row_behind_another_is_known(outbox):

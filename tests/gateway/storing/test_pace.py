@@ -21,6 +21,11 @@ def test_the_first_record_after_a_pause_does_not_wait_for_the_window():
     assert until_commit(5.0, 10.4, math.inf, queued=False) == pytest.approx(5.0)
 
 
+@pytest.mark.parametrize(("paused", "wait"), [(1.5, 1.0), (2.0, 1.0), (2.1, 0.1), (3.0, 0.1)])
+def test_a_pause_is_what_lasts_longer_than_two_windows(paused, wait):
+    assert until_commit(1.0, 10.4, paused, queued=True) == pytest.approx(wait)
+
+
 @pytest.mark.parametrize(("window", "now", "wait"), [(0.5, 10.0, 0.2), (0.2, 10.01, 0.07), (5.0, 10.0, 0.4)])
 def test_the_lag_is_a_part_of_a_short_window(window, now, wait):
     assert until_commit(window, now, 0.1, queued=True) == pytest.approx(wait)

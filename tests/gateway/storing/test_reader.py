@@ -1,5 +1,6 @@
 """What an uplink takes from the outbox, and what `low` then says."""
 
+import asyncio
 import random
 import zlib
 
@@ -178,6 +179,21 @@ async def test_a_rewind_during_a_connection_leaves_out_what_is_in_the_window(out
     assert await handed(reader) == [5, 6]
 
 
+async def test_what_a_rewind_takes_back_while_the_backlog_is_read_is_handed_out_again(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PIECE", 2)
+    monkeypatch.setattr(room, "CHUNK", 4)
+    reader = reader_of(outbox)
+    await fill(outbox, 8)
+    assert await handed(reader) == [1, 2, 3, 4]
+    reading = asyncio.create_task(handed(reader))
+    await asyncio.sleep(0)  # it waits for the file now
+    reader.settle([1], NOW)
+    reader.rewind()
+    assert await reading == [5, 6, 7, 8]
+    assert await handed(reader) == [2, 3, 4]
+    assert not reader.behind
+
+
 async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, monkeypatch):
     monkeypatch.setattr(room, "_TRAIL", 10)
     reader = reader_of(outbox)
@@ -192,6 +208,18 @@ async def test_the_trail_of_live_rows_stays_short_and_low_stays_true(outbox, mon
     reader.settle([1], NOW)
     assert outbox.series("data", "a").low == 32
     assert outbox.series("data", "b").low == 31
+
+
+async def test_low_rises_with_every_live_row_that_is_settled_though_newer_ones_are_still_out(outbox):
+    reader = reader_of(outbox)
+    outbox.followers.append(reader.take)
+    for _ in range(3):
+        await fill(outbox, 2)
+    a, b = outbox.series("data", "a"), outbox.series("data", "b")
+    reader.settle([1, 2, 3], NOW)
+    assert (a.low, b.low) == (3, 2)
+    reader.settle([4, 5, 6], NOW)
+    assert (a.low, b.low) == (4, 4)
 
 
 async def test_millions_of_rows_that_are_gone_are_one_range(outbox):

@@ -12,9 +12,9 @@ import pytest
 from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.storing import opening, space
 from parkgate.gateway.storing import outbox as room
-from parkgate.gateway.storing.database import Database, OutboxFault
+from parkgate.gateway.storing.database import Database, OutboxFault, connect
 from parkgate.gateway.storing.intervals import Kept
-from parkgate.gateway.storing.outbox import Outbox
+from parkgate.gateway.storing.outbox import Footing, Outbox
 from parkgate.gateway.storing.wal import PAGE
 
 
@@ -408,3 +408,78 @@ async def test_no_transaction_is_larger_than_the_wal_should_be(outbox, monkeypat
     assert sizes[0] == (0, 0, 3)
     assert await outbox.ask(Database.last_id) == 200
     assert outbox.fault == ""
+
+
+async def test_pages_are_given_back_no_more_at_once_than_half_a_transaction_may_have(outbox):
+    rng = random.Random(1)
+    for _ in range(100):
+        outbox.store(outbox.series("data", "a"), 7, noise(rng))
+    await outbox.commit()
+    await outbox.commit(range(1, 101))
+
+    def given_back(file, pages):
+        file.largest = 20 * PAGE
+        before = file.allocated()
+        file.give_back(pages)
+        return (before - file.allocated()) // PAGE
+
+    assert [await outbox.ask(lambda file, pages=pages: given_back(file, pages)) for pages in (3, 1_000)] == [3, 10]
+
+
+async def test_the_wal_is_merged_when_it_has_grown_to_its_size_and_not_at_every_commit(outbox, tmp_path):
+    log, rng, sizes = tmp_path / "outbox.sqlite-wal", random.Random(1), []
+    await outbox.ask(lambda file: file.limit(10**9, 50 * PAGE))
+    for _ in range(25):
+        outbox.store(outbox.series("data", "a"), 7, noise(rng))
+        await outbox.commit()
+        sizes.append(log.stat().st_size // PAGE)
+    assert 50 <= max(sizes) < 60
+
+
+async def test_no_record_passes_one_that_found_no_room(outbox):
+    seen, rng = [], random.Random(1)
+    outbox.followers.append(seen.extend)
+    series = outbox.series("data", "a")
+    await outbox.ask(lambda file: setattr(file, "largest", 1_000))
+    await outbox.ask(lambda file: file.limit(1, 10**6))  # as large as it is and no larger
+    for size in (20, 9_000, 20, 20):
+        outbox.store(series, 7, noise(rng, size))
+    await outbox.commit()
+    assert ([each.seq for each in seen], outbox.queued) == ([1], 3)
+    await outbox.ask(lambda file: file.limit(10**9, 10**6))
+    await outbox.commit()
+    assert outbox.fault == ""
+    stored = await outbox.read(0, 9, 9)
+    assert [each.seq for each in seen] == [each.seq for each in stored] == [1, 2, 3, 4]
+    assert [each.body for each in seen] == [each.body for each in stored]
+
+
+async def test_what_did_not_fit_together_is_tried_by_half_and_not_together_again(tmp_path):
+    said, rng = [], random.Random(1)
+
+    def heard(path):
+        connection = connect(path)
+        connection.set_trace_callback(said.append)
+        return connection
+
+    box = Outbox.open(tmp_path, SystemClock(), 1.0, random.Random(2), Footing(connect=heard))
+    await box.ask(lambda file: file.limit(1, 10**6))  # as large as it is and no larger
+    for _ in range(4):
+        box.store(box.series("data", "a"), 7, noise(rng, 9_000))
+    said.clear()
+    await box.commit()
+    assert box.queued == 4
+    assert said.count("BEGIN IMMEDIATE") == 3, "of four, of two, of one"
+    await box.close()
+
+
+async def test_a_file_that_had_no_room_is_no_damaged_one(tmp_path):
+    box = reopen(tmp_path)
+    await box.ask(lambda file: file.limit(1, 10**6))  # as large as it is and no larger
+    box.store(box.series("data", "a"), 7, noise(random.Random(1), 9_000))
+    await box.commit()
+    assert (box.fault, box.queued) == ("database or disk is full", 1)
+    await box.close()
+    again = reopen(tmp_path)
+    assert (again.epoch, again.news) == (box.epoch, [])
+    await again.close()
