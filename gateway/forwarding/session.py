@@ -62,7 +62,7 @@ class Session:
         self._greeted_at = float("-inf")
         self._status: tuple[str, str | None] | None = None
         self._parting = False
-        self._recall = True
+        self._recalls = 1  # times that the alarms of the outbox are still to be looked for
         self._refused = Refused()
         self._quarantine = Quarantine(trade)
         self._standing = StandingSet(trade.topics.alarms, trade.standing)
@@ -149,10 +149,12 @@ class Session:
             self._trade.heart.expect(LONGEST_PASS)
             self._wake.clear()
             self._send_state()
-            if self._recall:  # alarms of the outbox go before everything: until they are found, nothing passes them
+            if (
+                asked := self._recalls
+            ):  # alarms of the outbox go before everything: until they are found, nothing passes
                 for record in reversed(await self._reader.alarms()):
                     self._lanes.first(live_message(self._trade.topics, record))
-                self._recall = False
+                self._recalls -= asked
             self._pump()
             for message in await self._quarantine.set_apart():
                 self._lanes.add(message)
@@ -230,7 +232,7 @@ class Session:
 
     def _pump(self) -> None:
         """Send what the lanes give, as far as the window goes; a refused topic is passed over, but for its probe."""
-        if self._recall or self._publisher.lost.done():
+        if self._recalls or self._publisher.lost.done():
             return
         now = self._trade.clock.monotonic()
         while message := self._lanes.next(self._window):
@@ -283,7 +285,7 @@ class Session:
             # Rows of the topic were passed over: they, and what waits with them, are read again from the outbox.
             self._lanes.clear_rows()
             self._standing.say()
-            self._recall = True
+            self._recalls += 1
             if self._refused:
                 self._later()  # the probes of other topics waited in the lanes that were cleared
             self._reader.rewind(row for flying in self._flying for row in flying.rows)

@@ -193,11 +193,18 @@ class Database:
     def read(self, after: int, last: int, limit: int, series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""
         query = f"{_ROWS} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
-        try:
-            rows = self._connection.execute(query, (after, last, limit)).fetchall()
-        except sqlite3.DatabaseError:
-            return self._read_singly(range(after + 1, min(last, after + limit) + 1), series)
-        return [_checked(row, series) for row in rows]
+        found: list[Record | Damaged] = []
+        while len(found) < limit and after < last:
+            left = limit - len(found)
+            try:
+                rows = self._connection.execute(query, (after, last, left)).fetchall()
+            except sqlite3.DatabaseError:
+                end = min(last, after + left)
+                found += self._read_singly(range(after + 1, end + 1), series)
+                after = end
+            else:
+                return found + [_checked(row, series) for row in rows]
+        return found
 
     def _read_singly(self, rows: Iterable[int], series: Mapping[int, Series]) -> list[Record | Damaged]:
         """Give what can be read of rows on pages that are damaged."""

@@ -37,6 +37,7 @@ class Reader:
         self._live: deque[tuple[int, Series, int]] = deque()
         self._late: deque[tuple[int, Series, int]] = deque()
         self._first: deque[tuple[int, Series, int]] = deque()
+        self._rewound = 0
         self.rewind()
 
     @property
@@ -62,6 +63,7 @@ class Reader:
     def rewind(self, flying: Iterable[int] = ()) -> None:
         """Forget what was handed out and not settled, but for the rows in the window: it will be handed out again."""
         progress = self.state.progress
+        self._rewound += 1
         self._taken = Progress.parse(progress.position, progress.ahead)
         for row in flying:
             self._taken.settle(row, row)
@@ -100,8 +102,9 @@ class Reader:
         """Hand out the oldest rows that were not: up to `CHUNK`, and none that live records passed already.
 
         Gives with them the ranges of rows that should be there and are not: they left while this uplink was not
-        configured, and may be millions.
+        configured, and may be millions. Nothing where it was rewound meanwhile: older rows come first now.
         """
+        rewound = self._rewound
         after = self._taken.position
         last = self._taken.hole_ends(self._outbox.newest)
         rows: list[Record | Damaged] = []
@@ -110,6 +113,8 @@ class Reader:
             rows += piece
             if len(piece) < PIECE:
                 break
+        if rewound != self._rewound:
+            return [], []
         end = rows[-1].id if len(rows) == CHUNK else last
         edges = [after, *(each.id for each in rows), end + 1]
         gone = [(left + 1, right - 1) for left, right in pairwise(edges) if right - left > 1]

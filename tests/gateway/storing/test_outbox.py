@@ -186,6 +186,25 @@ async def test_of_rows_on_a_page_that_cannot_be_read_the_others_are_given(outbox
     assert [each.id for each in last] == [5, 6]
 
 
+async def test_behind_a_page_that_cannot_be_read_what_follows_missing_rows_is_not_taken_for_missing(outbox):
+    for _ in range(12):
+        outbox.store(outbox.series("data", "a"), 1, body)
+    await outbox.commit()
+    connection = outbox._database._connection
+    await outbox.ask(lambda _: connection.execute("DELETE FROM record WHERE id BETWEEN 3 AND 6"))
+
+    class Torn:
+        def execute(self, query, values):
+            if "LIMIT" in query and values[0] < 2:
+                raise sqlite3.DatabaseError("database disk image is malformed")
+            return connection.execute(query, values)
+
+    outbox._database._connection = Torn()
+    found = {limit: [each.id for each in await outbox.read(0, 12, limit)] for limit in (1, 4, 5, 20)}
+    outbox._database._connection = connection
+    assert found == {1: [1], 4: [1, 2, 7, 8], 5: [1, 2, 7, 8, 9], 20: [1, 2, *range(7, 13)]}
+
+
 async def test_past_the_limit_records_are_rejected_unnumbered_and_counted(outbox, monkeypatch):
     monkeypatch.setattr(room, "MAX_QUEUED", 40)
     series = outbox.series("data", "a")
