@@ -3,18 +3,11 @@
 import asyncio
 
 from support.scripted_broker import ScriptedBroker, accept, acknowledge, connack
-from support.uplink_bench import Bench, Hasty, rows_of, running, topics
+from support.uplink_bench import Bench, Hasty, Longest, rows_of, running, topics
 
 from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.storing import reader as reading
-
-
-class Longest:
-    """Chance that always takes the longest wait."""
-
-    def uniform(self, least, most):
-        return most
 
 
 async def test_a_broker_that_is_gone_for_long_is_asked_ever_more_seldom_and_one_that_was_back_soon_again(outbox):
@@ -230,3 +223,26 @@ async def test_what_is_cleared_at_the_broker_is_noted_once_it_has_confirmed_that
             cleared = [each.topic for each in broker.sessions[1].publishes if not each.payload]
             assert cleared == [each.topic for each in held]
             assert await outbox.ask(lambda file: file.descriptions.cleared("park")) == {"old"}
+
+
+async def test_an_alarm_goes_before_a_backlog_that_is_read_already_where_the_live_lane_is_full(outbox, monkeypatch):
+    monkeypatch.setattr(room, "LIVE_BYTES", 0)
+    held = []
+
+    def hold_events(session, publish):
+        held.append(publish) if publish.topic.endswith("/event") else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_events) as broker:
+        bench = Bench(outbox, broker.url, window=2)
+        await bench.store(*[""] * 10)
+        async with running(bench):
+            await bench.until(lambda: held)
+            (session,) = broker.sessions
+            await bench.store("gas", kind="alarm")
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == 2)
+            assert topics(session)[-2:] == ["alarm/gas", "status"]
+            broker.on_publish = acknowledge
+            session.ack(held[0])
+            await bench.until(lambda: not bench.reader.waiting)
+            assert topics(session).count("alarm/gas") == 1
