@@ -33,6 +33,13 @@ class Hasty(SystemClock):
         self.ahead += seconds
 
 
+class Longest:
+    """Chance that always takes the longest wait."""
+
+    def uniform(self, least, most):
+        return most
+
+
 class Greeter:
     """Says little."""
 

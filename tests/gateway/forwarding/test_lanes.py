@@ -88,6 +88,14 @@ def test_backfill_takes_a_third_of_the_window_and_keeps_one_place_in_it():
     assert drain(lanes, 9) == [Lane.LIVE] * 8 + [Lane.BACKFILL]
 
 
+def test_a_window_of_two_keeps_one_place_for_backfill():
+    lanes = Lanes()
+    for lane in (Lane.LIVE, Lane.BACKFILL):
+        for _ in range(3):
+            lanes.add(message(lane))
+    assert drain(lanes, 2) == [Lane.LIVE, Lane.BACKFILL]
+
+
 def test_a_window_of_one_serves_live_before_backfill():
     lanes = Lanes()
     lanes.add(message(Lane.BACKFILL))

@@ -75,6 +75,13 @@ async def test_connect_says_who_we_are_and_leaves_a_retained_will_of_qos_1(publi
     assert (said.will.topic, said.will.payload, said.will.qos, said.will.retain) == (will.topic, will.payload, 1, True)
 
 
+@pytest.mark.parametrize(("version", "largest"), [(5, 65_536), (4, None)])
+async def test_mqtt_5_says_how_large_a_packet_we_take_and_3_1_1_cannot(publisher, version, largest):
+    async with ScriptedBroker() as broker:
+        await publisher(broker.url, dialect=Dialect(version=version)).connect()
+        assert broker.sessions[0].connect.max_packet == largest
+
+
 async def test_the_will_is_as_simple_as_the_broker_wants_it(publisher):
     async with ScriptedBroker() as broker:
         await publisher(broker.url, dialect=Dialect(will_qos=0, will_retain=False)).connect()
@@ -221,6 +228,20 @@ async def test_a_name_without_address_is_said(publisher, monkeypatch):
     monkeypatch.setattr(socket, "getaddrinfo", lookup)
     with pytest.raises(NotReached, match=r'"broker\.example" cannot be resolved'):
         await publisher("mqtt://broker.example").connect()
+
+
+@pytest.mark.parametrize(("scheme", "port"), [("mqtt", 1883), ("mqtts", 8883)])
+async def test_a_url_without_a_port_means_the_one_that_is_registered_for_it(publisher, monkeypatch, scheme, port):
+    looked_up = []
+
+    def lookup(*asked, **_kwargs):
+        looked_up.append(asked[:2])
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", lookup)
+    with pytest.raises(NotReached, match=rf"broker\.example:{port}"):
+        await publisher(f"{scheme}://broker.example").connect()
+    assert looked_up == [("broker.example", port)]
 
 
 async def test_a_url_that_holds_no_host_name_is_a_matter_of_the_site_file(publisher):

@@ -23,6 +23,16 @@ def test_other_topics_pass_and_of_a_refused_one_only_its_oldest_message():
     assert refused.probes({"data/a"}) == []
 
 
+def test_a_topic_is_tried_by_its_oldest_message_also_where_that_was_refused_first():
+    refused = Refused()
+    first, second = message(1), message(2)
+    refused.add(first)
+    refused.add(second)
+    assert refused.probes(()) == [first]
+    assert refused.passes(first)
+    assert not refused.passes(second)
+
+
 def test_once_it_is_taken_rows_that_were_passed_over_are_read_again():
     refused = Refused()
     probe = message(1)

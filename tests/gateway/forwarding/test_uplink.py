@@ -3,18 +3,11 @@
 import asyncio
 
 from support.scripted_broker import ScriptedBroker, accept, acknowledge, connack
-from support.uplink_bench import Bench, Hasty, rows_of, running, topics
+from support.uplink_bench import Bench, Hasty, Longest, rows_of, running, topics
 
 from parkgate.gateway.forwarding import forwarder
 from parkgate.gateway.forwarding import session as room
 from parkgate.gateway.storing import reader as reading
-
-
-class Longest:
-    """Chance that always takes the longest wait."""
-
-    def uniform(self, least, most):
-        return most
 
 
 async def test_a_broker_that_is_gone_for_long_is_asked_ever_more_seldom_and_one_that_was_back_soon_again(outbox):
@@ -87,6 +80,12 @@ async def test_another_fault_is_told_whichever_comes_first(outbox):
             assert reasons[0] == reasons[2] != reasons[1]
 
 
+def at_rest(bench):
+    """Tell whether an uplink is online, its greeting taken and nothing on its way."""
+    session = bench.forwarder._session
+    return session.online and session._lanes.greeted and not session._flying
+
+
 class Stepping(Hasty):
     """A clock whose wall goes ahead too."""
 
@@ -106,7 +105,7 @@ async def test_a_status_says_since_when_it_has_been_online_and_offline_since_it_
 
         bench.greeter.status = status
         async with running(bench):
-            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            await bench.until(lambda: at_rest(bench))  # what is on its way would be taken for stuck
             bench.clock.ahead += 100
             bench.forwarder.refresh()
             await bench.until(lambda: topics(broker.sessions[0]).count("status") == 2)
@@ -190,3 +189,60 @@ async def test_rows_that_are_gone_at_several_places_are_told_from_the_first_of_t
             await bench.until(lambda: not bench.reader.waiting)
             told = [each for each in bench.told if each[0] == "not-kept"]
             assert told == [("not-kept", "park", {"count": 6, "from": 2, "to": 9})]
+
+
+async def test_a_description_that_is_new_while_online_goes_before_the_rows_that_refer_to_it(outbox):
+    async with ScriptedBroker() as broker:
+        bench = Bench(outbox, broker.url)
+        async with running(bench):
+            await bench.until(lambda: broker.sessions and topics(broker.sessions[0])[-1:] == ["meta/a"])
+            bench.forwarder.describe("b", "rev9", b"{}")
+            await bench.store("b")
+            await bench.until(lambda: not bench.reader.waiting)
+            sent = topics(broker.sessions[0])
+            assert [each for each in sent if "/b" in each] == ["meta/b/rev9", "meta/b", "data/b"]
+
+
+async def test_what_is_cleared_at_the_broker_is_noted_once_it_has_confirmed_that_and_else_cleared_again(outbox):
+    held = []
+
+    def hold_clearing(session, publish):
+        held.append(publish) if not publish.payload and session is broker.sessions[0] else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_clearing) as broker:
+        bench = Bench(outbox, broker.url)
+        bench.greeter.leaving = True
+        async with running(bench):
+            await bench.until(lambda: len(held) == 3)
+            sent = topics(broker.sessions[0]).count("status")
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(broker.sessions[0]).count("status") == sent + 1)
+            assert await outbox.ask(lambda file: file.descriptions.cleared("park")) == set()
+            broker.sessions[0].cut()
+            await bench.until(lambda: len(broker.sessions) == 2 and bench.forwarder._session._leaving == {})
+            cleared = [each.topic for each in broker.sessions[1].publishes if not each.payload]
+            assert cleared == [each.topic for each in held]
+            assert await outbox.ask(lambda file: file.descriptions.cleared("park")) == {"old"}
+
+
+async def test_an_alarm_goes_before_a_backlog_that_is_read_already_where_the_live_lane_is_full(outbox, monkeypatch):
+    monkeypatch.setattr(room, "LIVE_BYTES", 0)
+    held = []
+
+    def hold_events(session, publish):
+        held.append(publish) if publish.topic.endswith("/event") else acknowledge(session, publish)
+
+    async with ScriptedBroker(on_publish=hold_events) as broker:
+        bench = Bench(outbox, broker.url, window=2)
+        await bench.store(*[""] * 10)
+        async with running(bench):
+            await bench.until(lambda: held)
+            (session,) = broker.sessions
+            await bench.store("gas", kind="alarm")
+            bench.forwarder.refresh()
+            await bench.until(lambda: topics(session).count("status") == 2)
+            assert topics(session)[-2:] == ["alarm/gas", "status"]
+            broker.on_publish = acknowledge
+            session.ack(held[0])
+            await bench.until(lambda: not bench.reader.waiting)
+            assert topics(session).count("alarm/gas") == 1

@@ -31,6 +31,11 @@ def test_refused_is_never_taken_for_delivered(code, hold, rows):
     assert verdict(code, hold=hold, rows=rows) is not D
 
 
+@given(st.integers(0x00, 0x7F), st.booleans())
+def test_what_is_no_failure_is_delivered_whether_the_standard_knows_its_code_or_not(code, rows):
+    assert verdict(code, hold=False, rows=rows) is D
+
+
 def test_the_table_has_every_code_of_the_standard_and_the_one_that_is_ours():
     of_puback = {0x00, 0x10, 0x80, 0x83, 0x87, 0x90, 0x91, 0x97, 0x99}  # MQTT 5, table 3-4
     assert set(VERDICTS) == of_puback | {TOO_LARGE}

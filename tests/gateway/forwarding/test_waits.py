@@ -6,9 +6,9 @@ import ssl
 import pytest
 from support.certificates import Authority
 from support.scripted_broker import ScriptedBroker, acknowledge, connack
-from support.uplink_bench import Bench, Hasty, running
+from support.uplink_bench import Bench, Hasty, Longest, running
 
-from parkgate.gateway.forwarding.forwarder import BRIEF, BRIEF_MOST, QUICK
+from parkgate.gateway.forwarding.forwarder import BRIEF, BRIEF_MOST, QUICK, QUICK_FOR
 from parkgate.gateway.forwarding.refusals import Flapping, NotTrusted
 
 
@@ -26,6 +26,23 @@ class Patient(Hasty):
             await self.over.wait()
         finally:
             self.ended += 1
+
+
+class Still(Hasty):
+    """A clock that stands but for the waits, each of which ends at the next of some moments; the last never does."""
+
+    def __init__(self, *moments):
+        super().__init__()
+        self.moments = [*moments]
+
+    def monotonic(self):
+        return self.ahead
+
+    async def sleep(self, seconds):
+        self.waits.append(seconds)
+        if not self.moments:
+            await asyncio.Event().wait()
+        self.ahead = self.moments.pop(0)
 
 
 async def turns(broker):
@@ -48,6 +65,29 @@ async def test_connections_that_are_lost_at_once_again_and_again_are_waited_for_
             assert max(waits) <= Flapping.cap
             assert "again within seconds" in bench.forwarder.fault
             assert "another gateway has the same site and id" in bench.forwarder.fault
+
+
+async def test_a_connection_that_lasted_just_long_enough_was_no_brief_one(outbox):
+    def last_and_cut(session, publish):
+        if not session.ended:
+            bench.clock.ahead += BRIEF
+            session.cut()
+
+    async with ScriptedBroker(on_publish=last_and_cut) as broker:
+        bench = Bench(outbox, broker.url, clock=Still(*range(10, 10 * BRIEF_MOST + 10, 10)))
+        async with running(bench):
+            await bench.until(lambda: len(bench.clock.waits) == BRIEF_MOST + 1)
+            assert max(bench.clock.waits) <= QUICK
+
+
+async def test_the_quick_tries_end_with_the_time_that_they_have(outbox):
+    async with ScriptedBroker() as gone:
+        url = gone.url
+    bench = Bench(outbox, url, clock=Still(QUICK_FOR - 1, QUICK_FOR))
+    bench.forwarder._rng = Longest()
+    async with running(bench):
+        await bench.until(lambda: len(bench.clock.waits) == 3)
+        assert bench.clock.waits == [QUICK, QUICK, 8.0]
 
 
 async def test_one_connection_that_lasted_makes_the_next_waits_short_again(outbox):
