@@ -479,6 +479,45 @@ async def test_what_is_on_its_way_is_not_sent_again_when_a_refused_topic_is_take
             assert sum(each.topic.endswith("/b") for each in rows_of(session)) == 1
 
 
+async def test_alarms_are_looked_for_again_where_a_topic_is_taken_while_they_are_looked_for(outbox, monkeypatch):
+    monkeypatch.setattr(room, "PAUSE", 0.02)
+    allowed, held, looked, gate = [], [], [], asyncio.Event()
+
+    def script(session, publish):
+        if not publish.topic.endswith(("/data/a", "/data/b")):
+            acknowledge(session, publish)
+        elif allowed:
+            held.append(lambda: session.ack(publish))
+        else:
+            session.ack(publish, 0x87)
+
+    async with ScriptedBroker(on_publish=script) as broker:
+        bench = Bench(outbox, broker.url)
+        alarms = bench.reader.alarms
+
+        async def looking():
+            looked.append(len(looked))
+            if looked[-1] == 1:
+                await gate.wait()
+            return await alarms()
+
+        bench.reader.alarms = looking
+        async with running(bench):
+            await bench.until(lambda: bench.forwarder.online)
+            await bench.store("a", "b")
+            await bench.until(lambda: bench.forwarder.counters.refused.get(0x87, 0) >= 2)
+            await bench.store("a", "b")  # passed over
+            allowed.append(True)
+            await bench.until(lambda: len(held) == 2)
+            held[0]()
+            await bench.until(lambda: len(looked) == 2)
+            held[1]()
+            await bench.until(lambda: bench.reader.settled == 2)
+            gate.set()
+            await bench.until(lambda: len(looked) == 3)
+            await bench.until(lambda: not bench.reader.waiting)
+
+
 async def test_it_listens_to_its_own_status_once_that_is_retained(outbox):
     held = []
 
