@@ -132,15 +132,18 @@ class Properties:
         self._settle(points)
 
     def _settle(self, points: _Points) -> None:
-        """Take what is known by now: at once, but ranges that change again and again only now and then."""
+        """Take what is known by now: at once, but narrower ranges that change again and again only now and then.
+
+        A value beyond a range that is left standing would be flagged, and may alarm, though the server says better.
+        """
         again, now = known(points.configured, points.said), self._clock()
-        points.unsettled = again != points.now and now < points.rests_until and _units(again) == _units(points.now)
+        points.unsettled = again != points.now and now < points.rests_until and _narrower(again, points.now)
         if again == points.now or points.unsettled:
             return
         points.now = again
         points.changes += 1
         if points.changes > OFTEN:
-            points.rests_until = now + min(LONGEST_REST_S, 2.0 ** (points.changes - OFTEN))
+            points.rests_until = now + min(LONGEST_REST_S, 2.0 ** min(points.changes - OFTEN, 10))
         if points.changes == OFTEN + 1:
             said = say("the server changes its ranges again and again; from now on they are taken now and then only")
             _log.warning("%s: %s", again.name, said)
@@ -173,8 +176,14 @@ class Properties:
         return found
 
 
-def _units(instrument: Instrument) -> list[str]:
-    return [point.unit for point in instrument.points]
+def _narrower(one: Instrument, other: Instrument) -> bool:
+    """Tell whether an instrument is another only by ranges, and none of them reaches beyond the other's."""
+    return all(mine.unit == theirs.unit and _within(mine.range, theirs.range)
+               for mine, theirs in zip(one.points, other.points, strict=True))  # fmt: skip
+
+
+def _within(inner: tuple[float, float] | None, outer: tuple[float, float] | None) -> bool:
+    return outer is None or (inner is not None and outer[0] <= inner[0] and inner[1] <= outer[1])
 
 
 def _changed(points: _Points, readings: Mapping[int, Reading]) -> list[int]:

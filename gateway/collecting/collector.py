@@ -42,7 +42,7 @@ LONGEST_TURN, _TIMEOUTS = 60.0, 20
 """Seconds, and so many times the line's `timeout` besides, within which a turn ends, whatever is asked in it."""
 MOST_ASKED = 2
 """Times that an instrument is asked what it is, where the question costs the connection: a cut may hit one of them."""
-MOST_UNSTORED = 10_000
+MOST_UNSTORED = 1_000
 """Snapshots of an instrument that are held while it cannot be described; then the oldest leave, declared."""
 _log = logging.getLogger("parkgate.line")
 
@@ -307,10 +307,8 @@ class Collector:
     def _hold(self, station: Station, snapshots: Sequence[Snapshot]) -> None:
         """Hold what was read until it is stored: a driver says it once, and describing its instrument may fail."""
         station.unstored.extend(snapshots)
-        over = max(0, len(station.unstored) - MOST_UNSTORED)
-        for _ in range(over):
-            station.unstored.popleft()
-        self._declare(station, over)
+        left = [station.unstored.popleft() for _ in range(len(station.unstored) - MOST_UNSTORED)]
+        self._declare(station, sum(1 + each.dropped for each in left))
 
     def _store(self, station: Station, snapshot: Snapshot, *, unsynced: bool, mark: bytes = b"") -> int:
         """Give the row that a judged snapshot will be; 0 where the outbox does not take it."""

@@ -22,7 +22,7 @@ def ask(path: Path, request: Mapping[str, object], *, timeout: float = 5.0) -> d
     """Send one request to the agent behind the socket `path` and give its answer.
 
     Raises:
-        NotRunning: nobody listens there, or no answer came in time.
+        NotRunning: nobody listens there, no answer came in time, or it ended while it answered.
 
     """
     try:
@@ -31,16 +31,16 @@ def ask(path: Path, request: Mapping[str, object], *, timeout: float = 5.0) -> d
             agent.connect(str(path))
             agent.sendall(json.dumps(request).encode() + b"\n")
             with agent.makefile("rb") as lines:
-                answer = lines.readline()
+                answer = dict(json.loads(lines.readline()))
     except PermissionError as error:
         raise NotRunning(
             say("the agent may not be asked by this user"),
             where=str(path),
             hint=say("Join the group of the socket (usually parkgate), or use sudo."),
         ) from error
-    except OSError as error:
+    except (OSError, ValueError, TypeError) as error:  # the last two: it ended while it answered
         raise NotRunning(say("no agent answers"), where=str(path), hint=_hint(path.parent)) from error
-    return dict(json.loads(answer)) if answer else {}
+    return answer
 
 
 def _hint(data: Path) -> str:

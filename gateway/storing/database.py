@@ -194,16 +194,20 @@ class Database:
         """Give up to `limit` rows after row `after`, none behind `last`; one that is not as stored is `Damaged`."""
         query = f"{_ROWS} WHERE id > ? AND id <= ? ORDER BY id LIMIT ?"
         found: list[Record | Damaged] = []
-        while len(found) < limit and after < last:
-            left = limit - len(found)
+        end = last
+        while (left := limit - len(found)) and after < last:
             try:
-                rows = self._connection.execute(query, (after, last, left)).fetchall()
+                rows = self._connection.execute(query, (after, end, left)).fetchall()
             except sqlite3.DatabaseError:
-                end = min(last, after + left)
+                if end - after > left:  # there may be millions of rows missing before the damaged page: look nearer
+                    end = after + max(left, (end - after) // 2)
+                    continue
                 found += self._read_singly(range(after + 1, end + 1), series)
-                after = end
             else:
-                return found + [_checked(row, series) for row in rows]
+                found += [_checked(row, series) for row in rows]
+                if len(rows) == left:
+                    break
+            after, end = end, last
         return found
 
     def _read_singly(self, rows: Iterable[int], series: Mapping[int, Series]) -> list[Record | Damaged]:

@@ -86,13 +86,18 @@ class Reader:
         return self._taken.covers(row) and not self.state.progress.covers(row)
 
     async def alarms(self) -> list[Record]:
-        """Hand out the alarms that were stored and not handed out, the oldest first: they go before everything."""
-        after = self._taken.position
+        """Hand out the alarms that were stored and not handed out, the oldest first: they go before everything.
+
+        Nothing where it was rewound meanwhile: older ones come first now.
+        """
+        after, rewound = self._taken.position, self._rewound
         waiting = await self._outbox.ask(lambda database: database.urgent(after, _MOST_ALARMS))
         found: list[Record] = []
         for row in waiting:
             if not self._taken.covers(row):
                 found += [each for each in await self._outbox.read(row - 1, row, 1) if isinstance(each, Record)]
+        if rewound != self._rewound:
+            return []
         for record in found:
             self._taken.settle(record.id, record.id)
             self._first.append((record.id, record.series, record.seq))

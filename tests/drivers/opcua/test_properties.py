@@ -141,17 +141,20 @@ async def test_ranges_that_change_again_and_again_are_taken_now_and_then_and_a_u
                 await opened.read(tank)
                 return said(opened.described(tank))[0]
 
-            assert [await turn(high=high) for high in (1, 2, 3)] == [("m", (0, high)) for high in (1, 2, 3)]
-            assert await turn(high=4) == ("m", (0, 3)), "it rests for 2 s"
+            assert [await turn(high=high) for high in (5, 4, 6)] == [("m", (0, high)) for high in (5, 4, 6)]
+            assert await turn(high=3) == ("m", (0, 6)), "it rests for 2 s"
             assert [
                 record.message.partition(";")[0] for record in caplog.records if record.name == "parkgate.opcua"
             ] == ["tank-1: the server changes its ranges again and again"]
             now[0] = 1.9
-            assert await turn() == ("m", (0, 3))
+            assert await turn() == ("m", (0, 6))
             now[0] = 2.0
-            assert await turn() == ("m", (0, 4)), "and is taken then, without another word of the server"
+            assert await turn() == ("m", (0, 3)), "and is taken then, without another word of the server"
+            assert await turn(high=7) == ("m", (0, 7)), "a value that is within it now must not be called out of it"
             await unit.write_value(ua.EUInformation(CEFACT, MILLIMETRE, ua.LocalizedText("mm"), ua.LocalizedText("")))
-            assert await turn(high=5) == ("mm", (0, 5)), "what a value means does not wait"
+            assert await turn(high=2) == ("mm", (0, 2)), "what a value means does not wait"
+            opened._properties._of[tank.name].changes = 5_000  # months of it
+            assert await turn(high=8) == ("mm", (0, 8))
 
 
 async def test_what_changed_while_no_answer_came_is_asked_again(asked):

@@ -128,7 +128,8 @@ async def test_an_agent_that_leaves_without_an_answer_counts_as_stopped(tmp_path
 
     async with await asyncio.start_unix_server(leave, tmp_path / "data" / SOCKET):
         code, out, err = await verb("status", path, "--json")
-    assert (code, err, json.loads(out)["fault"]) == (1, "", "no agent answers")
+    assert (code, err) == (1, "")
+    assert "no agent answers" in json.loads(out)["fault"]
 
 
 LINE = "modbus-tcp://127.0.0.1:15021"

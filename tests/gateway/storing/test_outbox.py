@@ -205,6 +205,28 @@ async def test_behind_a_page_that_cannot_be_read_what_follows_missing_rows_is_no
     assert found == {1: [1], 4: [1, 2, 7, 8], 5: [1, 2, 7, 8, 9], 20: [1, 2, *range(7, 13)]}
 
 
+async def test_missing_rows_before_a_page_that_cannot_be_read_are_not_looked_for_one_by_one(outbox):
+    for _ in range(9):
+        outbox.store(outbox.series("data", "a"), 1, body)
+    await outbox.commit()
+    connection, asked, damaged = outbox._database._connection, [], 1_000_005
+    await outbox.ask(lambda _: connection.execute("UPDATE record SET id = id + 1000000 WHERE id > 4"))
+
+    class Torn:
+        def execute(self, query, values):
+            asked.append(values)
+            if values[0] < damaged <= values[1] if "LIMIT" in query else values == (damaged,):
+                raise sqlite3.DatabaseError("database disk image is malformed")
+            return connection.execute(query, values)
+
+    outbox._database._connection = Torn()
+    found = await outbox.read(2, 1_000_009, 200)
+    outbox._database._connection = connection
+    assert [each.id for each in found] == [3, 4, *range(1_000_005, 1_000_010)]
+    assert found[2] == Damaged(damaged, None, 0)
+    assert len(asked) < 1_000
+
+
 async def test_past_the_limit_records_are_rejected_unnumbered_and_counted(outbox, monkeypatch):
     monkeypatch.setattr(room, "MAX_QUEUED", 40)
     series = outbox.series("data", "a")

@@ -264,6 +264,19 @@ async def test_alarms_are_handed_out_before_the_backlog_and_only_once(outbox):
     assert outbox.series("alarm", "a").low == 2
 
 
+async def test_alarms_that_a_rewind_takes_back_while_others_are_read_are_handed_out_behind_these(outbox):
+    reader = reader_of(outbox)
+    outbox.followers.append(lambda records: reader.take([each for each in records if each.id == 3]))
+    for name in ("a", "b", "c"):
+        outbox.store(outbox.series("alarm", name), NOW, lambda seq, low: b"alarm %d" % seq)
+        await outbox.commit()
+    reading = asyncio.create_task(reader.alarms())
+    await asyncio.sleep(0)  # it waits for the file now
+    reader.rewind()  # a topic was taken again: what was live and not settled goes again, too
+    assert await reading == []
+    assert [each.id for each in await reader.alarms()] == [1, 2, 3]
+
+
 async def test_what_expired_was_settled_and_not_delivered(outbox):
     reader = reader_of(outbox)
     await fill(outbox, 9)
