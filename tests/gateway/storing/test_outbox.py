@@ -13,6 +13,7 @@ from parkgate.gateway.clock import SystemClock
 from parkgate.gateway.storing import opening
 from parkgate.gateway.storing import outbox as room
 from parkgate.gateway.storing.database import Damaged, Database, OutboxFault
+from parkgate.gateway.storing.intervals import Kept
 from parkgate.gateway.storing.outbox import Outbox
 
 
@@ -162,6 +163,13 @@ async def test_the_newest_committed_row_is_marked_beside_the_file(outbox, tmp_pa
             outbox.store(outbox.series("data", "a"), 1, body)
         await outbox.commit()
         assert int((tmp_path / "outbox.open").read_text().split()[0]) == outbox.newest
+
+
+async def test_what_is_stored_beside_a_record_that_waits_takes_its_size_too(outbox, monkeypatch):
+    monkeypatch.setattr(room, "MAX_QUEUED", 40)
+    series = outbox.series("data", "a")
+    outbox.beside.append(Kept("a", "minute", 0, 0, 0, 0, b"x" * 50))
+    assert [outbox.store(series, 1, lambda *_: b"x" * 5) for _ in range(2)] == [1, 0]
 
 
 async def test_of_rows_on_a_page_that_cannot_be_read_the_others_are_given(outbox):
