@@ -121,13 +121,16 @@ def test_an_agent_that_does_not_answer_in_time_is_not_running(tmp_path):
     assert isinstance(told.value.__cause__, TimeoutError)
 
 
-async def test_an_agent_that_hangs_up_without_a_word_gives_nothing(tmp_path):
+@pytest.mark.parametrize("said", [b"", b'{"half', b"5\n"])
+async def test_an_agent_that_hangs_up_before_it_has_answered_counts_as_none(tmp_path, said):
     async def hang_up(reader, writer):
         await reader.readline()
+        writer.write(said)
         writer.close()
 
     async with await asyncio.start_unix_server(hang_up, tmp_path / SOCKET):
-        assert await asyncio.to_thread(ask, tmp_path / SOCKET, {"verb": "echo"}) == {}
+        with pytest.raises(NotRunning, match="no agent answers"):
+            await asyncio.to_thread(ask, tmp_path / SOCKET, {"verb": "echo"})
 
 
 async def test_a_disk_that_takes_no_socket_is_said_once_and_tried_until_it_does(tmp_path, monkeypatch, caplog):
