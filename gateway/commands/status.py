@@ -124,7 +124,7 @@ def _alarms(answer: Mapping[str, Any]) -> Iterable[Text]:
     entries = answer.get("alarms", ())
     if said := standing_alarms(entries):
         style = "yellow" if all(each["acknowledged"] for each in entries) else "red"
-        yield Text(f"{said}; {say('parkgate alarms SITE lists them')}", style=style)
+        yield Text(say("{alarms}; parkgate alarms SITE lists them", alarms=said), style=style)
 
 
 def _faults(answer: Mapping[str, Any]) -> Iterable[Text]:
